@@ -1,0 +1,2 @@
+//! The `waypost` binary: arguments in, exit code out.
+fn main() {}
