@@ -6,6 +6,7 @@ pub mod control;
 pub mod instance;
 pub mod log;
 pub mod metrics;
+pub mod net;
 pub mod plugins;
 pub mod server;
 pub mod upstream;

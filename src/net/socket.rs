@@ -1,0 +1,158 @@
+//! Opening sockets with what a DNS server needs of them.
+#![allow(unsafe_code, reason = "socket options that no crate wraps; each call is argued where it stands")]
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Receive buffer of a listening UDP socket, bytes: some 5,000 small queries, 50 ms of a worker at full speed.
+const UDP_RECV_BUFFER: usize = 4 << 20;
+
+/// Send buffer of a listening UDP socket, bytes.
+const UDP_SEND_BUFFER: usize = 2 << 20;
+
+/// Pending TCP connections the kernel keeps for us.
+const TCP_BACKLOG: i32 = 1024;
+
+/// Opens a listening UDP socket: SO_REUSEPORT (one socket a worker), non-blocking, packet info on wildcards, and datagrams that do
+/// not fit the path are refused with EMSGSIZE rather than fragmented.
+///
+/// # Errors
+/// The kernel's: the address is in use by another program, is not of this machine, or the port needs a capability.
+pub fn udp_listener(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = datagram_socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Finds out whether `address` is free by binding it without SO_REUSEPORT, for UDP and TCP. A second server on the same port would
+/// otherwise start without error and take half of the queries.
+///
+/// # Errors
+/// [`io::ErrorKind::AddrInUse`] if another program has it; else the kernel's.
+pub fn probe(address: SocketAddr, datagrams: bool) -> io::Result<()> {
+    if datagrams {
+        datagram_socket(address)?.bind(&address.into())
+    } else {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        dual_stack(&socket, address)?;
+        socket.bind(&address.into())?;
+        socket.listen(1)
+    }
+}
+
+fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    dual_stack(&socket, address)?;
+    let fd = raw(&socket);
+    // Beyond net.core.rmem_max only with CAP_NET_ADMIN; else as much as the limit allows.
+    if set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, UDP_RECV_BUFFER as i32).is_err() {
+        socket.set_recv_buffer_size(UDP_RECV_BUFFER)?;
+    }
+    if set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, UDP_SEND_BUFFER as i32).is_err() {
+        socket.set_send_buffer_size(UDP_SEND_BUFFER)?;
+    }
+    if address.is_ipv4() {
+        set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO)?;
+    } else {
+        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO)?;
+    }
+    if address.ip().is_unspecified() {
+        if address.is_ipv4() {
+            set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+        } else {
+            // Of a dual-stack socket this reports IPv4 destinations too, in mapped form.
+            set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+            set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO)?;
+        }
+    }
+    Ok(socket)
+}
+
+/// Opens a listening TCP socket with SO_REUSEPORT and SO_REUSEADDR, non-blocking.
+///
+/// # Errors
+/// The kernel's, as for [`udp_listener`].
+pub fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    dual_stack(&socket, address)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(TCP_BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Opens a UDP socket connected to `upstream` from a port the kernel draws at random, optionally from `source`.
+///
+/// # Errors
+/// The kernel's: no route, no such source address, no free port.
+pub fn udp_connected(upstream: SocketAddr, source: Option<IpAddr>) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(upstream), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if let Some(source) = source {
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    socket.connect(&upstream.into())?;
+    Ok(socket.into())
+}
+
+/// True if this machine can open IPv6 sockets at all.
+pub fn has_ipv6() -> bool {
+    Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))
+        .and_then(|s| s.bind(&SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0)).into()))
+        .is_ok()
+}
+
+fn dual_stack(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv6() { socket.set_only_v6(!address.ip().is_unspecified()) } else { Ok(()) }
+}
+
+fn raw(socket: &Socket) -> BorrowedFd<'_> {
+    use std::os::fd::AsFd;
+    socket.as_fd()
+}
+
+fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
+    // SAFETY: the value is an int that lives during the call, and its size is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of_val(&value) as u32,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_server_on_the_port_is_noticed() {
+        let first = udp_listener("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = first.local_addr().unwrap();
+        udp_listener(address).expect("a worker of ours shares the port");
+        assert_eq!(probe(address, true).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+
+        let first = tcp_listener("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert_eq!(probe(first.local_addr().unwrap(), false).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_connected_socket_keeps_its_source() {
+        let upstream = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let source: IpAddr = "127.0.0.9".parse().unwrap();
+        let socket = udp_connected(upstream.local_addr().unwrap(), Some(source)).unwrap();
+        assert_eq!(socket.local_addr().unwrap().ip(), source);
+    }
+}
