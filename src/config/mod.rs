@@ -1,1 +1,74 @@
-//! (room: config)
+//! The configuration: from the text of a Corefile (or of the same in TOML) to a tree whose every word knows its place.
+//!
+//! ```text
+//! file ─▶ lexer ─▶ parser ─▶ Config { blocks: [ServerBlock { keys, directives: [Directive] }] } ─▶ plugins' own types
+//!  text    words    imports,         one tree for both syntaxes                              args (this room's readers)
+//!                   variables
+//! ```
+//!
+//! This room knows what a configuration *says*; what a directive *means* is the business of its plugin. A plugin gets
+//! its directives and turns them into a type of its own in which an invalid configuration cannot exist:
+//!
+//! ```
+//! use waypost::config::{Diagnostic, Directive, Problems};
+//! use std::time::Duration;
+//!
+//! struct HostsConfig {
+//!     file: String,
+//!     ttl_seconds: u16,
+//!     reload: Duration,
+//! }
+//!
+//! const OPTIONS: &[&str] = &["ttl", "reload"];
+//!
+//! /// `hosts [FILE] { ttl SECONDS; reload DURATION }`
+//! fn configure(directive: &Directive) -> Result<HostsConfig, Vec<Diagnostic>> {
+//!     let mut problems = Problems::default(); // gathers every error rather than stopping at the first
+//!     let file = problems.keep(directive.optional_arg()).flatten();
+//!     let mut config = HostsConfig {
+//!         file: file.map_or("/etc/hosts", |word| word.as_str()).to_owned(),
+//!         ttl_seconds: 3600,
+//!         reload: Duration::from_secs(5),
+//!     };
+//!     for option in directive.options() {
+//!         match option.name.as_str() {
+//!             "ttl" => {
+//!                 let ttl = option.one_arg().and_then(|word| {
+//!                     word.integer(1..=65535).map_err(|error| error.reworded("ttl provided is invalid").located())
+//!                 });
+//!                 config.ttl_seconds = problems.keep(ttl).unwrap_or_default();
+//!             }
+//!             "reload" => {
+//!                 let reload = option.one_arg().and_then(|word| word.duration());
+//!                 config.reload = problems.keep(reload).unwrap_or_default();
+//!             }
+//!             _ => problems.push(option.unknown_property(OPTIONS)),
+//!         }
+//!     }
+//!     problems.finish(config)
+//! }
+//! ```
+//!
+//! The words of an error's first line are CoreDNS's, as people and tools match on them:
+//! [`Diagnostic::error`] prints `FILE:LINE - Error during parsing: MESSAGE`, [`Diagnostic::bare`] the message alone
+//! (most value readers of [`args`](Word) give this form), and whoever calls the plugin puts `plugin/NAME: ` before it
+//! with [`Diagnostic::in_plugin`].
+
+mod address;
+mod args;
+mod diagnostic;
+mod go;
+mod source;
+mod tree;
+
+pub use address::{
+    Address, Cidr, Claim, DNS_PORT, Scheme, ZoneAndPort, addresses, duplicate_claims, fully_qualified,
+    is_domain_name, normal_name,
+};
+pub use args::origins;
+pub use diagnostic::{
+    Diagnostic, JsonDiagnostic, Problems, Refused, Result, Severity, Wording, did_you_mean,
+};
+pub use go::{GoDuration, atoi, quote, split_host_port};
+pub use source::{FileId, SourceMap, Span};
+pub use tree::{Config, Directive, ServerBlock, Word};
