@@ -1,0 +1,82 @@
+//! A server block, ready to run.
+
+use std::sync::Arc;
+
+use super::{MetadataSource, Plugin};
+use crate::wire::Name;
+
+/// The chain of one server block, shared by all its zones and listeners.
+pub struct Block {
+    pub(super) chain: Box<[Link]>,
+    /// Places of the plugins that look at responses, in chain order.
+    pub(super) upward: Box<[u16]>,
+    /// Where metadata is collected, and from whom; `None` without the `metadata` plugin.
+    pub(super) metadata: Option<MetadataPlan>,
+    /// Whether panics are left to end the process (`debug`).
+    pub debug: bool,
+    /// Whether this block opens its listeners for classes other than IN (`chaos`, `forward`).
+    pub other_classes: bool,
+    /// Whether panics are logged with their stack (`errors` with `stacktrace`).
+    pub stacktrace: bool,
+}
+
+pub(super) struct Link {
+    pub(super) name: &'static str,
+    pub(super) plugin: Arc<dyn Plugin>,
+}
+
+pub(super) struct MetadataPlan {
+    pub(super) zones: Vec<Name>,
+    pub(super) sources: Vec<Arc<dyn MetadataSource>>,
+}
+
+impl Block {
+    /// The names of the plugins in chain order.
+    pub fn plugin_names(&self) -> impl Iterator<Item = &'static str> {
+        self.chain.iter().map(|link| link.name)
+    }
+
+    /// True if nothing in the block handles queries: it then refuses them.
+    pub fn is_empty(&self) -> bool {
+        self.chain.is_empty()
+    }
+}
+
+/// Collects the plugins of a block, in chain order.
+#[derive(Default)]
+pub struct BlockBuilder {
+    chain: Vec<Link>,
+    metadata: Option<MetadataPlan>,
+    /// See [`Block::debug`].
+    pub debug: bool,
+    /// See [`Block::other_classes`].
+    pub other_classes: bool,
+    /// See [`Block::stacktrace`].
+    pub stacktrace: bool,
+}
+
+impl BlockBuilder {
+    /// Adds a plugin at the end of the chain.
+    pub fn push(&mut self, name: &'static str, plugin: Arc<dyn Plugin>) {
+        self.chain.push(Link { name, plugin });
+    }
+
+    /// Collects metadata from `sources` for names in `zones`.
+    pub fn collect_metadata(&mut self, zones: Vec<Name>, sources: Vec<Arc<dyn MetadataSource>>) {
+        self.metadata = Some(MetadataPlan { zones, sources });
+    }
+
+    /// The finished block.
+    pub fn build(self) -> Block {
+        let upward =
+            (0u16..).zip(&self.chain).filter(|(_, link)| link.plugin.sees_responses()).map(|(i, _)| i);
+        Block {
+            upward: upward.collect(),
+            chain: self.chain.into(),
+            metadata: self.metadata,
+            debug: self.debug,
+            other_classes: self.other_classes,
+            stacktrace: self.stacktrace,
+        }
+    }
+}

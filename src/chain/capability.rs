@@ -1,0 +1,21 @@
+//! What one plugin offers to another through its block: a trait is asked for, never a plugin's name.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+
+/// The capabilities offered in one block, by trait, in the order of the chain.
+#[derive(Default)]
+pub struct Capabilities(HashMap<TypeId, Vec<Box<dyn Any + Send + Sync>>>);
+
+impl Capabilities {
+    /// Offers `value` to those who ask for `T`, usually an `Arc<dyn Trait>`.
+    pub fn offer<T: Clone + Send + Sync + 'static>(&mut self, value: T) {
+        self.0.entry(TypeId::of::<T>()).or_default().push(Box::new(value));
+    }
+
+    /// Everything offered as `T`.
+    pub fn all<T: Clone + Send + Sync + 'static>(&self) -> Vec<T> {
+        let offers = self.0.get(&TypeId::of::<T>());
+        offers.into_iter().flatten().filter_map(|v| v.downcast_ref::<T>().cloned()).collect()
+    }
+}

@@ -1,0 +1,50 @@
+//! The process's monotonic clock: TTLs and durations come from it, so that setting the machine's time changes neither.
+
+use std::cell::Cell;
+use std::ops::{Add, Sub};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// A moment: nanoseconds since the process first asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Mono(pub u64);
+
+impl Mono {
+    /// The time from `earlier` to this moment; zero if it is not earlier.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Mono {
+    type Output = Self;
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Mono {
+    type Output = Self;
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+thread_local! {
+    /// How far this thread's clock was moved by [`advance`].
+    static AHEAD: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The present moment. Costs a system clock reading: the server does it once a batch and keeps it in the query.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock for the chain")]
+pub fn now() -> Mono {
+    static START: OnceLock<Instant> = OnceLock::new();
+    // One second past zero, so that "long ago" can be written.
+    let nanoseconds = START.get_or_init(Instant::now).elapsed().as_nanos() as u64 + 1_000_000_000;
+    Mono(nanoseconds + AHEAD.get())
+}
+
+/// Moves the clock of this thread ahead: for tests of what happens when time passes.
+pub fn advance(by: Duration) {
+    AHEAD.set(AHEAD.get() + by.as_nanos() as u64);
+}

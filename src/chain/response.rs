@@ -1,0 +1,248 @@
+//! The answer on its way up: wire form first.
+
+use super::{Failure, Query};
+use crate::wire::{Class, Flags, Rcode, Rtype, Section, WireError, compose, header, patch, size};
+
+/// What became of the query so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nobody has answered yet.
+    Empty,
+    /// The wire form is an answer.
+    Written,
+    /// A plugin failed without writing: the server writes an empty answer with this code if it is SERVFAIL, REFUSED, FORMERR or NOTIMP.
+    Failed(Rcode),
+    /// Nothing is to be sent.
+    Dropped,
+}
+
+/// A response in wire form, without its OPT record: what that would carry is kept beside it and written when the size is known.
+///
+/// Invariant: a written response is a header, the question of its query, and whole records.
+pub struct Response {
+    wire: Vec<u8>,
+    state: State,
+    /// The upper bits of a code over 15.
+    rcode_high: u8,
+    /// Options for the client's OPT record, as on the wire; sent only to clients that sent one.
+    options: Option<Vec<u8>>,
+    /// The size with all names written out; 0 if not known.
+    size: u32,
+    failure: Option<Failure>,
+    by: &'static str,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Self {
+            wire: Vec::new(),
+            state: State::Empty,
+            rcode_high: 0,
+            options: None,
+            size: 0,
+            failure: None,
+            by: "",
+        }
+    }
+}
+
+impl Response {
+    /// Forgets everything but the space.
+    pub fn clear(&mut self) {
+        self.wire.clear();
+        self.state = State::Empty;
+        self.rcode_high = 0;
+        self.options = None;
+        self.size = 0;
+        self.failure = None;
+        self.by = "";
+    }
+
+    /// Starts an answer to `query`: its question, QR, RD and CD as asked, AA if `authoritative`, and `rcode`. Records follow with [`Self::push`] or
+    /// [`Self::extend`].
+    pub fn start(&mut self, query: &Query, authoritative: bool, rcode: Rcode) {
+        let flags = compose::reply_flags(query.flags()).with(Flags::AA, authoritative).with_rcode(rcode);
+        compose::start(&mut self.wire, query.wire(), query.question_end(), flags);
+        self.state = State::Written;
+        self.rcode_high = (rcode.0 >> 4) as u8;
+        self.options = None;
+        self.size = self.wire.len() as u32;
+    }
+
+    /// Appends a record to `section`; records must come in the order of the sections. `owner` is an uncompressed wire name, or `None` for the
+    /// query's own name; names in `rdata` must not be compressed.
+    pub fn push(
+        &mut self,
+        section: Section,
+        owner: Option<&[u8]>,
+        rtype: Rtype,
+        class: Class,
+        ttl: u32,
+        rdata: &[u8],
+    ) {
+        let owner_len = owner.map_or(self.question_name_len(), <[u8]>::len);
+        compose::record(&mut self.wire, owner.unwrap_or(compose::QUESTION), rtype, class, ttl, rdata);
+        self.size += (owner_len + 10 + rdata.len()) as u32;
+        self.count(section, 1);
+    }
+
+    /// Appends `n` records to the answer section that are encoded already; `uncompressed` is their size with all names written out. Their
+    /// names may point to the question and nowhere else.
+    pub fn extend(&mut self, section: Section, n: u16, encoded: &[u8], uncompressed: usize) {
+        self.wire.extend_from_slice(encoded);
+        self.size += uncompressed as u32;
+        self.count(section, n);
+    }
+
+    fn count(&mut self, section: Section, n: u16) {
+        let index = section as usize + 1;
+        let counts = header::counts(&self.wire);
+        header::set_count(&mut self.wire, index, counts[index].saturating_add(n));
+    }
+
+    fn question_name_len(&self) -> usize {
+        let end = crate::wire::Name::skip(&self.wire, header::HEADER_LEN).unwrap_or(header::HEADER_LEN);
+        end - header::HEADER_LEN
+    }
+
+    /// Makes this the message `wire` as it came from an upstream or a cache, its OPT record taken out and kept beside it.
+    ///
+    /// # Errors
+    /// [`WireError`] if it is no well-formed message; nothing is changed then.
+    pub fn set_wire(&mut self, wire: &[u8]) -> Result<(), WireError> {
+        let mut message = std::mem::take(&mut self.wire);
+        message.clear();
+        message.extend_from_slice(wire);
+        let uncompressed = size::uncompressed(&message);
+        let opt = uncompressed.and_then(|_| patch::take_opt(&mut message));
+        self.wire = message;
+        let opt = opt.inspect_err(|_| self.wire.clear())?;
+        self.size = uncompressed? as u32;
+        self.rcode_high = opt.as_deref().map_or(0, |o| o[5]);
+        self.options = opt.map(|mut o| o.split_off(crate::wire::edns::OPT_LEN));
+        self.state = State::Written;
+        Ok(())
+    }
+
+    /// Makes this the encoded message `wire`, which has no OPT record and, with all names written out, is of `uncompressed` bytes: for caches
+    /// that keep answers in this form.
+    pub fn set_encoded(&mut self, wire: &[u8], uncompressed: u32) {
+        self.wire.clear();
+        self.wire.extend_from_slice(wire);
+        self.rcode_high = 0;
+        self.options = None;
+        self.size = uncompressed;
+        self.state = State::Written;
+    }
+
+    /// Nothing was or will be written by plugins: the server answers with `rcode`.
+    pub fn fail(&mut self, rcode: Rcode, failure: Option<Failure>) {
+        self.clear();
+        self.state = State::Failed(rcode);
+        self.failure = failure;
+    }
+
+    /// Nothing is sent.
+    pub fn drop_silently(&mut self) {
+        self.clear();
+        self.state = State::Dropped;
+    }
+
+    /// What became of the query so far.
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// True if there is an answer in wire form.
+    pub const fn is_written(&self) -> bool {
+        matches!(self.state, State::Written)
+    }
+
+    /// The answer's code, or the one it failed with; `None` if nothing is or will be sent.
+    pub fn rcode(&self) -> Option<Rcode> {
+        match self.state {
+            State::Written => Some(Rcode(Flags::of(&self.wire).rcode().0 | u16::from(self.rcode_high) << 4)),
+            State::Failed(rcode) => Some(rcode),
+            State::Empty | State::Dropped => None,
+        }
+    }
+
+    /// The flags of the answer.
+    pub fn flags(&self) -> Flags {
+        Flags::of(&self.wire)
+    }
+
+    /// Changes the flags of the answer (the code in them included).
+    pub fn set_flags(&mut self, flags: Flags) {
+        flags.write(&mut self.wire);
+    }
+
+    /// The answer as it stands, without OPT record; empty if not written.
+    pub fn wire(&self) -> &[u8] {
+        &self.wire
+    }
+
+    /// The answer's bytes, to change in place (TTLs, flags, order of equal-sized records) but not in length.
+    pub fn wire_mut(&mut self) -> &mut [u8] {
+        &mut self.wire
+    }
+
+    /// The answer's bytes for the server, which finishes them: truncates, appends the OPT record.
+    pub fn wire_vec(&mut self) -> &mut Vec<u8> {
+        &mut self.wire
+    }
+
+    /// The size of the answer with all names written out and with the OPT record it came with, bytes: what `log` shows. 0 if
+    /// nothing is written.
+    pub fn uncompressed_size(&self) -> usize {
+        self.size as usize
+    }
+
+    /// After a change of records: counts the uncompressed size again.
+    pub fn measure(&mut self) {
+        self.size = size::uncompressed(&self.wire).unwrap_or(self.wire.len()) as u32;
+    }
+
+    /// Options for the client's OPT record, as on the wire.
+    pub fn options(&self) -> Option<&[u8]> {
+        self.options.as_deref()
+    }
+
+    /// Adds an option for the client's OPT record; it is sent only to clients that sent one.
+    pub fn push_option(&mut self, code: u16, value: &[u8]) {
+        let options = self.options.get_or_insert_default();
+        options.extend_from_slice(&code.to_be_bytes());
+        options.extend_from_slice(&(value.len() as u16).to_be_bytes());
+        options.extend_from_slice(value);
+    }
+
+    /// Takes the options away, or replaces them.
+    pub fn set_options(&mut self, options: Option<Vec<u8>>) {
+        self.options = options;
+    }
+
+    /// The upper eight bits of the code.
+    pub const fn rcode_high(&self) -> u8 {
+        self.rcode_high
+    }
+
+    /// Why nothing was written; also a failure beside an answer that was.
+    pub const fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// Notes a failure beside what stands here.
+    pub fn set_failure(&mut self, failure: Option<Failure>) {
+        self.failure = failure;
+    }
+
+    /// The plugin that answered or failed; empty if the server did.
+    pub const fn by(&self) -> &'static str {
+        self.by
+    }
+
+    /// Notes who answered.
+    pub(super) const fn set_by(&mut self, plugin: &'static str) {
+        self.by = plugin;
+    }
+}

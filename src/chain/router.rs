@@ -1,0 +1,175 @@
+//! Which block a name belongs to, on one listener.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use super::{Block, Metadata, Query};
+use crate::wire::{Class, Name, NameHasher, Rtype};
+
+/// The routing table of one listener: its zones, and for each the blocks that may serve it (several with views).
+pub struct Router {
+    /// The listener as metrics name it, such as `dns://:53`.
+    pub server: &'static str,
+    /// Zones by the hash of their name; equal hashes are told apart by the name.
+    zones: HashMap<u64, Vec<Zone>, BuildHasherDefault<Hashed>>,
+    /// Label counts of zones that exist, longest first: only these ancestors are looked up.
+    depths: Vec<u8>,
+    root: Option<Zone>,
+    other_classes: bool,
+    /// Whether all blocks recover from panics.
+    pub debug: bool,
+    /// Whether panics are logged with their stack.
+    pub stacktrace: bool,
+}
+
+/// A zone and its candidates.
+struct Zone {
+    name: Name,
+    label: &'static str,
+    candidates: Vec<Candidate>,
+}
+
+struct Candidate {
+    block: Arc<Block>,
+    view: &'static str,
+    filter: Option<Filter>,
+}
+
+/// Decides whether a view takes a query.
+pub type Filter = Arc<dyn Fn(&Query) -> bool + Send + Sync>;
+
+/// Passes hashes through that are good already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {
+        debug_assert!(false, "only u64 keys are hashed already");
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+}
+
+impl Router {
+    /// An empty table for the listener `server`.
+    pub fn new(server: &'static str) -> Self {
+        Self {
+            server,
+            zones: HashMap::default(),
+            depths: Vec::new(),
+            root: None,
+            other_classes: false,
+            debug: false,
+            stacktrace: false,
+        }
+    }
+
+    /// Adds a candidate for `zone` behind those it has. `view` is empty and `filter` `None` without a view.
+    pub fn add(&mut self, zone: &Name, block: &Arc<Block>, view: &'static str, filter: Option<Filter>) {
+        self.other_classes |= block.other_classes;
+        self.debug |= block.debug;
+        self.stacktrace |= block.stacktrace;
+        let candidate = Candidate { block: Arc::clone(block), view, filter };
+        let make =
+            || Zone { name: zone.clone(), label: super::intern(&zone.to_string()), candidates: Vec::new() };
+        let entry = if zone.is_root() {
+            self.root.get_or_insert_with(make)
+        } else {
+            let depth = zone.label_count() as u8;
+            if !self.depths.contains(&depth) {
+                self.depths.push(depth);
+                self.depths.sort_unstable_by(|a, b| b.cmp(a));
+            }
+            let chained = self.zones.entry(zone.hash_with(NameHasher::process())).or_default();
+            match chained.iter().position(|z| z.name == *zone) {
+                Some(at) => &mut chained[at],
+                None => {
+                    chained.push(make());
+                    let last = chained.len() - 1;
+                    &mut chained[last]
+                }
+            }
+        };
+        entry.candidates.push(candidate);
+    }
+
+    /// The block that serves `query`, whose labels for server, zone and view are set by the way; `None`: nobody does, the answer is REFUSED.
+    ///
+    /// The longest zone wins; a zone none of whose views takes the query gives way to shorter ones. QTYPE DS belongs to the parent: the shortest
+    /// zone but the root wins, as in CoreDNS. A class other than IN is served only if a block of the listener asked for it.
+    pub fn route(this: &Arc<Self>, query: &mut Query) -> Option<Arc<Block>> {
+        this.find(query).cloned()
+    }
+
+    /// As [`Self::route`], without counting a reference: the way of a hit.
+    pub fn find<'a>(&'a self, query: &mut Query) -> Option<&'a Arc<Block>> {
+        query.server = self.server;
+        query.zone = "";
+        query.view = "";
+        if query.qclass() != Class::IN && !self.other_classes {
+            return None;
+        }
+        let mut for_ds = None;
+        for &depth in &self.depths {
+            let labels = query.name().label_count();
+            if usize::from(depth) > labels {
+                continue;
+            }
+            let hash = if usize::from(depth) == labels {
+                query.hash()
+            } else {
+                NameHasher::process().hash(query.name().ancestor(usize::from(depth)))
+            };
+            let Some(chained) = self.zones.get(&hash) else { continue };
+            let suffix = query.name().ancestor(usize::from(depth));
+            let Some(zone) = chained.iter().find(|z| z.name.as_bytes() == suffix) else { continue };
+            if let Some(found) = zone.choose(query) {
+                if query.qtype() != Rtype::DS {
+                    return found.enter(zone, query);
+                }
+                for_ds = Some((found, zone));
+            }
+        }
+        if let Some((found, zone)) = for_ds {
+            return found.enter(zone, query);
+        }
+        let root = self.root.as_ref()?;
+        root.choose(query)?.enter(root, query)
+    }
+}
+
+impl Zone {
+    /// The first candidate that takes the query.
+    fn choose(&self, query: &mut Query) -> Option<&Candidate> {
+        self.candidates.iter().find(|candidate| {
+            collect_metadata(&candidate.block, query);
+            candidate.filter.as_ref().is_none_or(|filter| filter(query))
+        })
+    }
+}
+
+impl Candidate {
+    fn enter(&self, zone: &Zone, query: &mut Query) -> Option<&Arc<Block>> {
+        query.zone = zone.label;
+        query.view = self.view;
+        // A block in which nothing handles queries refuses them.
+        (!self.block.is_empty()).then_some(&self.block)
+    }
+}
+
+/// Collects the labels of `query` if the block asks for it and covers the name.
+fn collect_metadata(block: &Block, query: &mut Query) {
+    let Some(plan) = &block.metadata else { return };
+    if plan.zones.iter().any(|zone| query.name().is_under(zone.as_bytes())) {
+        let mut labels = Metadata::default();
+        for source in &plan.sources {
+            source.collect(query, &mut labels);
+        }
+        query.set_metadata(labels);
+    }
+}

@@ -1,0 +1,89 @@
+//! What a plugin may ask for while it is built.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::capability::Capabilities;
+use super::{MetadataSource, Plugin, Query};
+use crate::config::{Diagnostic, Directive};
+use crate::wire::Name;
+
+/// What a plugin puts into the chain: nothing (it only configured its block), one handler, or several in a row.
+pub type Built = Vec<Arc<dyn Plugin>>;
+
+/// A future for the control plane, living as long as the instance does.
+pub type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What runs when the instance starts serving.
+pub type StartHook = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
+/// What one plugin sees of its block while it is built, and what it may set there.
+pub struct Setup<'a> {
+    /// Its directives in the order of the file, at least one.
+    pub directives: &'a [&'a Directive],
+    /// The zones of the block, from its keys.
+    pub zones: &'a [Name],
+    /// The block itself.
+    pub block: &'a mut BlockSetup,
+}
+
+/// What the plugins of a block configure together; `instance` reads it when all are built.
+#[derive(Default)]
+pub struct BlockSetup {
+    /// Where relative paths start (`root`).
+    pub root: PathBuf,
+    /// The addresses to listen on (`bind`); empty: all. Each with the interface it is scoped to, if link-local.
+    pub bind: Vec<(IpAddr, u32)>,
+    /// True if `bind` excluded every address: the block is not served.
+    pub bind_excludes_all: bool,
+    /// See [`super::Block::debug`].
+    pub debug: bool,
+    /// See [`super::Block::other_classes`].
+    pub other_classes: bool,
+    /// See [`super::Block::stacktrace`].
+    pub stacktrace: bool,
+    /// The zones the `metadata` plugin covers.
+    pub metadata_zones: Option<Vec<Name>>,
+    /// Who knows metadata.
+    pub metadata_sources: Vec<Arc<dyn MetadataSource>>,
+    /// Traits offered to other plugins.
+    pub capabilities: Capabilities,
+    /// What to run on the control plane while the instance lives.
+    pub background: Vec<Background>,
+    /// What to do when the instance starts, before sockets are bound; an error stops the start.
+    pub on_start: Vec<StartHook>,
+    /// What to do when the instance is replaced or the process ends.
+    pub on_stop: Vec<Box<dyn FnOnce() + Send>>,
+    /// The addresses waypost itself will listen on, to notice a forwarder that would ask itself; ports of this block.
+    pub own_ports: Vec<u16>,
+    marks: usize,
+}
+
+impl Setup<'_> {
+    /// A place for a number that the plugin keeps with each query, see [`Query::mark`].
+    ///
+    /// # Errors
+    /// If all places of the block are taken.
+    pub fn mark(&mut self) -> Result<usize, Vec<Diagnostic>> {
+        let mark = self.block.marks;
+        if mark == Query::marks() {
+            let span = self.directives[0].span;
+            return Err(vec![Diagnostic::error(span, "too many plugins of this kind in one server block")]);
+        }
+        self.block.marks += 1;
+        Ok(mark)
+    }
+
+    /// `path` as the block's `root` makes it.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.block.root.join(path)
+    }
+
+    /// Runs `task` on the control plane while the instance lives.
+    pub fn background(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.block.background.push(Box::pin(task));
+    }
+}
