@@ -1,0 +1,26 @@
+//! What the load bench is made of. Each module is one noun; the programs in `bin/` are thin.
+//!
+//! ```text
+//!   bin/run        scenario ── server, dnsperf ── process ── netns, cpu
+//!   bin/flood      flood ── names, message, histogram ── udp
+//!   bin/bare       message ── udp
+//!   bin/upstream   message ── udp
+//! ```
+//!
+//! All unsafe code is in `udp` (batches of datagrams) and `process` (pinning a child, reading its CPU clock).
+
+pub mod args;
+pub mod bench;
+pub mod dnsperf;
+pub mod flood;
+pub mod histogram;
+pub mod machine;
+pub mod message;
+pub mod names;
+pub mod netns;
+pub mod process;
+pub mod report;
+pub mod scenario;
+pub mod server;
+pub mod table;
+pub mod udp;
