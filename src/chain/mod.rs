@@ -40,5 +40,5 @@ pub use plugin::{Cx, Failure, Late, Later, Plugin, Step};
 pub use query::{Query, Transport};
 pub use response::{Response, State};
 pub use router::{Filter, Router};
-pub use setup::{Background, BlockSetup, Built, Setup, StartHook};
+pub use setup::{Background, BlockSetup, Built, ReloadSettings, Setup, StartHook};
 pub use spec::{PluginSpec, Repeat};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::capability::Capabilities;
 use super::{MetadataSource, Plugin, Query};
@@ -57,9 +58,22 @@ pub struct BlockSetup {
     pub on_start: Vec<StartHook>,
     /// What to do when the instance is replaced or the process ends.
     pub on_stop: Vec<Box<dyn FnOnce() + Send>>,
+    /// How the configuration is watched for changes (`reload`); `None`: it is not. Counts for the process: the last block that has one.
+    pub reload: Option<ReloadSettings>,
+    /// What plugins accept, but is probably not what was meant.
+    pub warnings: Vec<Diagnostic>,
     /// The addresses waypost itself will listen on, to notice a forwarder that would ask itself; ports of this block.
     pub own_ports: Vec<u16>,
     marks: usize,
+}
+
+/// How often to look whether the configuration has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReloadSettings {
+    /// The time between two looks, 2 s or more.
+    pub interval: Duration,
+    /// The interval is drawn once, within half of this more or less; at most half of it, 0 for none.
+    pub jitter: Duration,
 }
 
 impl Setup<'_> {
@@ -75,6 +89,11 @@ impl Setup<'_> {
         }
         self.block.marks += 1;
         Ok(mark)
+    }
+
+    /// Keeps a warning about the configuration, to be shown when all is read.
+    pub fn warn(&mut self, warning: Diagnostic) {
+        self.block.warnings.push(warning.as_warning());
     }
 
     /// `path` as the block's `root` makes it.

@@ -1,9 +1,13 @@
-//! Neighbours for tests of one plugin: one that answers, one that fails, one that must not be reached.
+//! Neighbours for tests of one plugin (one that answers, one that fails, one that must not be reached), and building one from its directives.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::{Block, BlockBuilder, Cx, Failure, Plugin, Query, Response, Router, Step, driver};
+use super::{
+    Block, BlockBuilder, BlockSetup, Built, Cx, Failure, Plugin, PluginSpec, Query, Repeat, Response, Router,
+    Setup, Step, driver,
+};
+use crate::config::{Directive, SourceMap, Span, Word};
 use crate::wire::{Class, Edns, Name, Rcode, Rtype, Section, edns, header};
 
 /// A query message: RD set, optionally with an OPT record of this size and DO bit.
@@ -113,4 +117,114 @@ pub async fn ask_later(block: &Arc<Block>, query: &mut Query) -> Response {
 /// The EDNS facts of a query that has them, for assertions.
 pub fn edns_of(query: &Query) -> Edns {
     query.edns().cloned().expect("the query has an OPT record")
+}
+
+/// The directives of `text` as they stand in a server block of a file `Corefile`, and that file: words, quotes, blocks, comments; no
+/// imports, no variables.
+pub fn directives(text: &str) -> (Vec<Directive>, SourceMap) {
+    let mut sources = SourceMap::default();
+    let file = sources.add("Corefile", text);
+    let mut open: Vec<Directive> = Vec::new();
+    let mut done = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        let mut words = words(line, Span { line: number, ..Span::start_of(file) });
+        let (Some(first), Some(last)) = (words.first(), words.last()) else { continue };
+        let closes = first == "}" && !first.quoted;
+        let opens = words.len() > 1 && last == "{" && !last.quoted;
+        let end = last.span;
+        let finished = if closes {
+            let mut directive = open.pop().expect("braces match");
+            directive.end = end;
+            directive
+        } else {
+            if opens {
+                words.pop();
+            }
+            let name = words.remove(0);
+            let block = opens.then(Vec::new);
+            let directive = Directive { span: name.span, end, name, args: words, block };
+            if opens {
+                open.push(directive);
+                continue;
+            }
+            directive
+        };
+        match open.last_mut() {
+            Some(outer) => outer.block.get_or_insert_default().push(finished),
+            None => done.push(finished),
+        }
+    }
+    assert!(open.is_empty(), "braces match");
+    (done, sources)
+}
+
+fn words(line: &str, start: Span) -> Vec<Word> {
+    let mut words = Vec::new();
+    let mut chars = line.chars().zip(1..).peekable();
+    while let Some((first, column)) = chars.next() {
+        if first.is_whitespace() {
+            continue;
+        }
+        if first == '#' {
+            break;
+        }
+        let quoted = first == '"';
+        let mut text = if quoted { String::new() } else { String::from(first) };
+        while let Some((c, _)) = chars.next_if(|&(c, _)| quoted || !c.is_whitespace()) {
+            match c {
+                '"' if quoted => break,
+                '\\' if quoted && chars.peek().is_some_and(|&(c, _)| c == '"') => {
+                    text.extend(chars.next().map(|(c, _)| c));
+                }
+                _ => text.push(c),
+            }
+        }
+        let word = Word::new(text.clone(), Span { column, length: text.chars().count() as u32, ..start });
+        words.push(if quoted { word.in_quotes() } else { word });
+    }
+    words
+}
+
+/// Builds the plugin `spec` from `text`, its directives, in a block of the root zone. Errors become their first lines,
+/// as CoreDNS would print them, each a line.
+pub fn build(spec: &PluginSpec, text: &str) -> Result<(Built, BlockSetup), String> {
+    build_in(spec, &[Name::root()], BlockSetup::default(), text)
+}
+
+/// As [`build`], in a block of `zones` where other plugins have left `block`.
+pub fn build_in(
+    spec: &PluginSpec,
+    zones: &[Name],
+    mut block: BlockSetup,
+    text: &str,
+) -> Result<(Built, BlockSetup), String> {
+    let (directives, sources) = directives(text);
+    let directives: Vec<&Directive> = directives.iter().collect();
+    let built = match &directives[..] {
+        [first, second, ..] if spec.repeat == Repeat::Once => Err(vec![second.only_once(first.span)]),
+        _ => (spec.build)(&mut Setup { directives: &directives, zones, block: &mut block }),
+    };
+    match built {
+        Ok(built) => Ok((built, block)),
+        Err(errors) => {
+            let lines = errors.into_iter().map(|error| error.in_plugin(spec.name).headline(&sources));
+            Err(lines.collect::<Vec<_>>().join("\n"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directives_of_a_text_know_their_places() {
+        let (found, _) = directives("log . \"a \\\"{b}\" { # why\n  class denial\n\n}\nerrors\n");
+        let [log, errors] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(log.args[1].text, "a \"{b}");
+        assert!(log.args[1].quoted);
+        assert_eq!((log.args[0].span.column, log.end.line), (5, 4));
+        assert_eq!(log.options()[0].args[0].text, "denial");
+        assert_eq!((errors.name.as_str(), errors.span.line, errors.block.is_none()), ("errors", 5, true));
+    }
 }
