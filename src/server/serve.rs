@@ -1,0 +1,86 @@
+//! From the bytes of a message to its answer, the same for every way it may have come.
+
+use std::sync::Arc;
+
+use super::{finish, guard};
+use crate::chain::driver::{self, Waiting};
+use crate::chain::{Block, Query, Response, Router};
+use crate::wire::query::Rejection;
+use crate::wire::{Rcode, compose, edns, header};
+
+/// What became of a message.
+pub(super) enum Served {
+    /// The answer stands in the response, finished.
+    Answer,
+    /// It is met with silence.
+    Silence,
+    /// The query waits.
+    Waiting(Arc<Block>, Waiting),
+}
+
+/// Answers the message `wire`, about whose sender `query` already knows. `response` must be empty.
+pub(super) fn serve(router: &Arc<Router>, wire: &[u8], query: &mut Query, response: &mut Response) -> Served {
+    if let Err(rejection) = query.take_up(wire) {
+        return match rejection {
+            Rejection::Silence => Served::Silence,
+            Rejection::Rcode(rcode) => {
+                compose::bare_header(response.wire_vec(), wire, rcode == Rcode::NOTIMP, rcode);
+                Served::Answer
+            }
+        };
+    }
+    if let Some(client) = query.edns()
+        && client.version != 0
+    {
+        bad_version(query, response);
+        return Served::Answer;
+    }
+    let Some(block) = router.find(query) else {
+        response.fail(Rcode::REFUSED, None);
+        return finished(query, response);
+    };
+    let ran = if router.debug {
+        Some(driver::run(router, block, 0, query, response))
+    } else {
+        guard::guarded(router.server, router.stacktrace, || driver::run(router, block, 0, query, response))
+    };
+    match ran {
+        Some(None) => finished(query, response),
+        Some(Some(waiting)) => Served::Waiting(Arc::clone(block), waiting),
+        None => {
+            response.fail(Rcode::SERVFAIL, None);
+            finished(query, response)
+        }
+    }
+}
+
+/// Waits for the answer of a query that [`serve`] left waiting; returns whether there is one to send.
+pub(super) async fn serve_late(
+    router: Arc<Router>,
+    block: Arc<Block>,
+    waiting: Waiting,
+    query: &mut Query,
+    response: &mut Response,
+) -> bool {
+    let (server, debug, stacktrace) = (router.server, router.debug, router.stacktrace);
+    let work = driver::resume(router, block, waiting, query, response);
+    if debug {
+        work.await;
+    } else if guard::guarded_future(server, stacktrace, work).await.is_none() {
+        response.fail(Rcode::SERVFAIL, None);
+    }
+    finish::finish(query, response)
+}
+
+fn finished(query: &Query, response: &mut Response) -> Served {
+    if finish::finish(query, response) { Served::Answer } else { Served::Silence }
+}
+
+/// BADVERS with an OPT record of version 0 (RFC 6891 6.1.3).
+fn bad_version(query: &Query, response: &mut Response) {
+    let flags = compose::reply_flags(query.flags()).with_rcode(Rcode::BADVERS);
+    let wire = response.wire_vec();
+    compose::start(wire, query.wire(), query.question_end(), flags);
+    edns::append(wire, 0, (Rcode::BADVERS.0 >> 4) as u8, false, &[]);
+    header::set_count(wire, 3, 1);
+}

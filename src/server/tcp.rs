@@ -1,0 +1,268 @@
+//! TCP: framed messages, pipelined, answered as they are ready (RFC 7766 6.2.1.1, 7).
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::late::WorkerShared;
+use super::listener::ListenerState;
+use super::serve::{Served, serve, serve_late};
+use crate::chain::{Query, Response, Transport, clock};
+
+/// Connections of one listener on one worker; the newest is closed at once when there are more.
+const CONNECTIONS_MAX: usize = 4096;
+
+/// Connections of one client address on one listener and worker.
+const CONNECTIONS_PER_CLIENT_MAX: usize = 256;
+
+/// Queries of one connection that may wait at once; while they do, nothing more is read from it.
+const WAITING_PER_CONNECTION_MAX: usize = 128;
+
+/// Bytes read from a connection at once.
+const READ_BYTES: usize = 4096;
+
+/// Bytes of answers that are gathered before they are written.
+const WRITE_BYTES: usize = 16 * 1024;
+
+/// How long to wait before accepting again when the process has no descriptor left.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// The open connections of one listener on one worker.
+#[derive(Default)]
+struct Connections {
+    total: Cell<usize>,
+    by_client: RefCell<HashMap<IpAddr, usize>>,
+}
+
+/// A counted connection; given back on drop.
+struct Counted {
+    connections: Rc<Connections>,
+    client: IpAddr,
+}
+
+impl Connections {
+    fn count(self: &Rc<Self>, client: IpAddr) -> Option<Counted> {
+        let mut by_client = self.by_client.borrow_mut();
+        let of_client = by_client.entry(client).or_default();
+        if self.total.get() >= CONNECTIONS_MAX || *of_client >= CONNECTIONS_PER_CLIENT_MAX {
+            if *of_client == 0 {
+                by_client.remove(&client);
+            }
+            return None;
+        }
+        *of_client += 1;
+        self.total.set(self.total.get() + 1);
+        Some(Counted { connections: Rc::clone(self), client })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.connections.total.set(self.connections.total.get() - 1);
+        let mut by_client = self.connections.by_client.borrow_mut();
+        if let Some(n) = by_client.get_mut(&self.client) {
+            *n -= 1;
+            if *n == 0 {
+                by_client.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// Accepts connections on `listener` until the task is aborted; connections that are open then go on until they end.
+pub(super) async fn run(
+    listener: std::net::TcpListener,
+    state: Arc<ListenerState>,
+    shared: Rc<WorkerShared>,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let connections = Rc::new(Connections::default());
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                let Some(counted) = connections.count(peer.ip()) else { continue };
+                let (state, shared) = (Arc::clone(&state), Rc::clone(&shared));
+                tokio::task::spawn_local(async move {
+                    // What ends a connection early concerns nobody else.
+                    let _ = Connection::new(stream, peer, state, shared)?.run().await;
+                    drop(counted);
+                    io::Result::Ok(())
+                });
+            }
+            Err(error) if is_out_of_resources(&error) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            Err(_) => {}
+        }
+    }
+}
+
+fn is_out_of_resources(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
+}
+
+struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    state: Arc<ListenerState>,
+    shared: Rc<WorkerShared>,
+    /// What was read and not yet answered.
+    input: Vec<u8>,
+    /// Answers with their length bytes, not yet written.
+    output: Vec<u8>,
+    query: Query,
+    response: Response,
+    waiting: usize,
+    queries: u32,
+}
+
+impl Connection {
+    fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        state: Arc<ListenerState>,
+        shared: Rc<WorkerShared>,
+    ) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let local = stream.local_addr()?;
+        Ok(Self {
+            local: SocketAddr::new(local.ip().to_canonical(), local.port()),
+            stream,
+            peer,
+            state,
+            shared,
+            input: Vec::with_capacity(READ_BYTES),
+            output: Vec::new(),
+            query: Query::default(),
+            response: Response::default(),
+            waiting: 0,
+            queries: 0,
+        })
+    }
+
+    async fn run(&mut self) -> io::Result<()> {
+        // Bounded by WAITING_PER_CONNECTION_MAX: nothing is read while so many queries wait.
+        let (late, mut answers) = mpsc::unbounded_channel::<Option<Vec<u8>>>();
+        let limits = *self.state.limits.load_full();
+        let mut deadline = Instant::now() + limits.read_timeout;
+        let mut ended = false;
+        loop {
+            loop {
+                let answered = self.answer_frames(&late)?;
+                self.write_out(limits.write_timeout).await?;
+                if answered == 0 {
+                    break;
+                }
+                self.queries = self.queries.saturating_add(answered);
+                deadline = Instant::now() + limits.idle_timeout;
+                ended |= limits.queries_max.is_some_and(|max| self.queries >= max);
+                if ended {
+                    self.input.clear();
+                }
+            }
+            if ended && self.waiting == 0 {
+                return self.stream.shutdown().await;
+            }
+            let may_read = !ended && self.waiting < WAITING_PER_CONNECTION_MAX;
+            tokio::select! {
+                answer = answers.recv(), if self.waiting > 0 => {
+                    self.take_answer(answer);
+                    while let Ok(answer) = answers.try_recv() {
+                        self.take_answer(Some(answer));
+                    }
+                    deadline = Instant::now() + limits.idle_timeout;
+                }
+                read = self.stream.read_buf(&mut self.input), if may_read => {
+                    // A client that has said all may still wait for answers.
+                    ended |= read? == 0;
+                }
+                () = sleep_until(deadline), if self.waiting == 0 => return Ok(()),
+            }
+        }
+    }
+
+    /// Answers the complete messages that were read; returns how many there were.
+    fn answer_frames(&mut self, late: &mpsc::UnboundedSender<Option<Vec<u8>>>) -> io::Result<u32> {
+        let mut at = 0;
+        let mut answered = 0;
+        let now = clock::now();
+        let router = self.state.router.load_full();
+        while let Some(&[high, low]) = self.input.get(at..at + 2) {
+            let len = usize::from(u16::from_be_bytes([high, low]));
+            let Some(message) = self.input.get(at + 2..at + 2 + len) else { break };
+            if self.waiting >= WAITING_PER_CONNECTION_MAX || self.output.len() >= WRITE_BYTES {
+                break;
+            }
+            at += 2 + len;
+            answered += 1;
+            self.query.transport = Transport::Tcp;
+            self.query.now = now;
+            self.query.peer = self.peer;
+            self.query.local = self.local;
+            self.response.clear();
+            match serve(&router, message, &mut self.query, &mut self.response) {
+                Served::Answer => frame(self.response.wire(), &mut self.output),
+                Served::Silence if len < crate::wire::HEADER_LEN => {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+                Served::Silence => {}
+                Served::Waiting(block, waiting) => {
+                    let Some(place) = self.shared.place() else {
+                        self.response.fail(crate::wire::Rcode::REFUSED, None);
+                        super::finish::finish(&self.query, &mut self.response);
+                        frame(self.response.wire(), &mut self.output);
+                        continue;
+                    };
+                    self.waiting += 1;
+                    let mut query = std::mem::take(&mut self.query);
+                    let mut response = std::mem::take(&mut self.response);
+                    let (router, late, shared) = (Arc::clone(&router), late.clone(), Rc::clone(&self.shared));
+                    tokio::task::spawn_local(async move {
+                        let answered = serve_late(router, block, waiting, &mut query, &mut response).await;
+                        // The connection may be gone; then so is the need for an answer.
+                        let _ = late.send(answered.then(|| std::mem::take(response.wire_vec())));
+                        drop(place);
+                        shared.after_work(clock::now().0);
+                    });
+                }
+            }
+        }
+        self.input.drain(..at);
+        if answered > 0 {
+            self.shared.after_work(now.0);
+        }
+        self.input.reserve(READ_BYTES.saturating_sub(self.input.len()).max(512));
+        Ok(answered)
+    }
+
+    fn take_answer(&mut self, answer: Option<Option<Vec<u8>>>) {
+        self.waiting -= 1;
+        if let Some(Some(wire)) = answer {
+            frame(&wire, &mut self.output);
+        }
+    }
+
+    async fn write_out(&mut self, limit: std::time::Duration) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        timeout(limit, self.stream.write_all(&self.output)).await??;
+        self.output.clear();
+        self.output.shrink_to(WRITE_BYTES);
+        Ok(())
+    }
+}
+
+/// Appends `message` with its length (RFC 1035 4.2.2).
+fn frame(message: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(message.len() as u16).to_be_bytes());
+    out.extend_from_slice(message);
+}

@@ -1,0 +1,183 @@
+//! UDP: receive a batch, answer all of it, send in one call.
+
+mod replies;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use self::replies::Replies;
+use super::late::WorkerShared;
+use super::listener::ListenerState;
+use super::serve::{Served, serve, serve_late};
+use crate::chain::{Query, Response, Transport, clock};
+use crate::net::{BATCH, Datagram, LocalAddr, Peer, RecvBatch, SendBatch};
+use crate::wire::Rcode;
+
+/// Bytes of the largest query that is read whole; any that is longer is FORMERR.
+const QUERY_BYTES_MAX: usize = 4096;
+
+/// Space a response buffer keeps from query to query; larger answers give theirs back.
+const RESPONSE_BYTES_KEPT: usize = 4096;
+
+/// Serves `socket` until the task is aborted.
+pub(super) async fn run(
+    socket: std::net::UdpSocket,
+    state: Arc<ListenerState>,
+    shared: Rc<WorkerShared>,
+) -> io::Result<()> {
+    let socket = Rc::new(UdpSocket::from_std(socket)?);
+    let replies = Rc::new(Replies::new(Rc::clone(&socket), state.address.is_ipv6()));
+    tokio::task::spawn_local(Replies::send_when_pushed(Rc::downgrade(&replies)));
+    let mut batch = Batch {
+        receive: RecvBatch::new(BATCH, QUERY_BYTES_MAX, state.is_wildcard()),
+        send: SendBatch::new(state.address.is_ipv6(), true),
+        query: Query::default(),
+        responses: (0..BATCH).map(|_| Response::default()).collect(),
+        outgoing: Vec::with_capacity(BATCH),
+        state,
+        shared,
+        replies,
+    };
+    loop {
+        socket.readable().await?;
+        let mut received = 0;
+        let result = socket.try_io(Interest::READABLE, || {
+            received = batch.receive.recv(socket.as_fd())?;
+            // A batch that is not full has emptied the queue, and what came since raises a new event: said to be over now, the next
+            // look at the socket is for that event, not another call that finds nothing.
+            if received < batch.receive.capacity() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        if received > 0 {
+            batch.answer(&socket, received);
+        }
+        if result.is_ok() {
+            // Full speed: let the other tasks of the worker have their turn between batches.
+            tokio::task::yield_now().await;
+        }
+        // Any error but "would block" was queued on the socket (from ICMP) and is fetched by now; the next call receives.
+    }
+}
+
+/// What one socket's loop keeps from batch to batch.
+struct Batch {
+    receive: RecvBatch,
+    send: SendBatch,
+    query: Query,
+    responses: Box<[Response]>,
+    /// Which of the batch have an answer to send.
+    outgoing: Vec<u8>,
+    state: Arc<ListenerState>,
+    shared: Rc<WorkerShared>,
+    replies: Rc<Replies>,
+}
+
+impl Batch {
+    /// Answers the `received` datagrams of the last batch.
+    fn answer(&mut self, socket: &UdpSocket, received: usize) {
+        let router = self.state.router.load();
+        let now = clock::now();
+        self.outgoing.clear();
+        for i in 0..received {
+            let response = &mut self.responses[i];
+            response.clear();
+            self.query.transport = Transport::Udp;
+            self.query.now = now;
+            self.query.peer = self.receive.peer(i).address();
+            self.query.local = match self.receive.local(i) {
+                Some(local) => (local.ip, self.state.address.port()).into(),
+                None => self.state.address,
+            };
+            match serve(&router, self.receive.payload(i), &mut self.query, response) {
+                Served::Answer => self.outgoing.push(i as u8),
+                Served::Silence => {}
+                Served::Waiting(block, waiting) => {
+                    let Some(place) = self.shared.place() else {
+                        refuse(&self.query, response);
+                        self.outgoing.push(i as u8);
+                        continue;
+                    };
+                    let mut query = std::mem::take(&mut self.query);
+                    let mut response = std::mem::take(response);
+                    let router = Arc::clone(&router);
+                    let (peer, from) = (*self.receive.peer(i), self.receive.local(i));
+                    let (replies, shared) = (Rc::clone(&self.replies), Rc::clone(&self.shared));
+                    tokio::task::spawn_local(async move {
+                        if serve_late(router, block, waiting, &mut query, &mut response).await {
+                            replies.push(
+                                query.edns().is_some(),
+                                std::mem::take(response.wire_vec()),
+                                peer,
+                                from,
+                            );
+                        }
+                        drop(place);
+                        shared.after_work(clock::now().0);
+                    });
+                }
+            }
+        }
+        self.send(socket);
+        self.shared.after_work(now.0);
+    }
+
+    fn send(&mut self, socket: &UdpSocket) {
+        let mut datagrams: [Datagram<'_>; BATCH] =
+            [const { Datagram { payload: &[], to: None, from: None } }; BATCH];
+        for (place, &i) in datagrams.iter_mut().zip(&self.outgoing) {
+            let i = usize::from(i);
+            *place = Datagram {
+                payload: self.responses[i].wire(),
+                to: Some(self.receive.peer(i)),
+                from: self.receive.local(i),
+            };
+        }
+        let mut too_large = Vec::new();
+        self.send.send(socket.as_fd(), &datagrams[..self.outgoing.len()], |failure| {
+            if is_too_large(&failure.error) {
+                too_large.push(failure.index);
+            }
+        });
+        for place in too_large {
+            let i = usize::from(self.outgoing[place]);
+            let had_opt = has_opt(self.receive.payload(i));
+            let wire = std::mem::take(self.responses[i].wire_vec());
+            self.replies.push_shrunk(had_opt, wire, *self.receive.peer(i), self.receive.local(i));
+        }
+        for &i in &self.outgoing {
+            let wire = self.responses[usize::from(i)].wire_vec();
+            if wire.capacity() > RESPONSE_BYTES_KEPT {
+                *wire = Vec::new();
+            }
+        }
+    }
+}
+
+/// Over a bound the newest query is refused at once.
+fn refuse(query: &Query, response: &mut Response) {
+    response.fail(Rcode::REFUSED, None);
+    super::finish::finish(query, response);
+}
+
+/// True if the path to the peer takes no datagram of that size.
+fn is_too_large(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EMSGSIZE)
+}
+
+/// Whether the query `wire` has an OPT record, for the rare case in which that is asked again.
+fn has_opt(wire: &[u8]) -> bool {
+    let mut query = Query::default();
+    query.take_up(wire).is_ok() && query.edns().is_some()
+}
+
+/// An answer that is sent later than its batch.
+struct Reply {
+    had_opt: bool,
+    wire: Vec<u8>,
+    peer: Peer,
+    from: Option<LocalAddr>,
+}
