@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ops::{Add, Sub};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment: nanoseconds since the process first asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -42,6 +42,12 @@ pub fn now() -> Mono {
     // One second past zero, so that "long ago" can be written.
     let nanoseconds = START.get_or_init(Instant::now).elapsed().as_nanos() as u64 + 1_000_000_000;
     Mono(nanoseconds + AHEAD.get())
+}
+
+/// Seconds since 1970 by the machine's clock, which may be set: only for what is dated, such as signatures.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the machine's clock for the chain")]
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Moves the clock of this thread ahead: for tests of what happens when time passes.

@@ -4,7 +4,7 @@
 //! never trusted.
 //!
 //! - [`header`] the twelve bytes in front, [`name`] domain names, [`query`] what a server must know of a query,
-//! - [`record`] walking the records of a response, [`edns`] the OPT record,
+//! - [`record`] walking the records of a response, [`outcome`] what a response comes to, [`edns`] the OPT record,
 //! - [`compose`] writing answers, [`patch`] and [`truncate`] changing finished ones,
 //! - [`rtype`], [`rclass`], [`rcode`], [`opcode`] the numbers and their names.
 
@@ -13,6 +13,7 @@ pub mod edns;
 pub mod header;
 pub mod name;
 pub mod opcode;
+pub mod outcome;
 pub mod patch;
 pub mod query;
 pub mod rclass;
@@ -26,6 +27,7 @@ pub use edns::Edns;
 pub use header::{Flags, HEADER_LEN};
 pub use name::{Name, NameHasher};
 pub use opcode::Opcode;
+pub use outcome::Outcome;
 pub use rclass::Class;
 pub use rcode::Rcode;
 pub use record::{Record, Section};

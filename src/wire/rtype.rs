@@ -25,7 +25,7 @@ macro_rules! rtypes {
 }
 
 rtypes! {
-    A = 1, "A"; NS = 2, "NS"; MD = 3, "MD"; MF = 4, "MF"; CNAME = 5, "CNAME"; SOA = 6, "SOA"; MB = 7, "MB"; MG = 8, "MG";
+    NONE = 0, "None"; A = 1, "A"; NS = 2, "NS"; MD = 3, "MD"; MF = 4, "MF"; CNAME = 5, "CNAME"; SOA = 6, "SOA"; MB = 7, "MB"; MG = 8, "MG";
     MR = 9, "MR"; NULL = 10, "NULL"; PTR = 12, "PTR"; HINFO = 13, "HINFO"; MINFO = 14, "MINFO"; MX = 15, "MX"; TXT = 16, "TXT";
     RP = 17, "RP"; AFSDB = 18, "AFSDB"; X25 = 19, "X25"; ISDN = 20, "ISDN"; RT = 21, "RT"; NSAP_PTR = 23, "NSAP-PTR";
     SIG = 24, "SIG"; KEY = 25, "KEY"; PX = 26, "PX"; GPOS = 27, "GPOS"; AAAA = 28, "AAAA"; LOC = 29, "LOC"; NXT = 30, "NXT";
@@ -39,7 +39,7 @@ rtypes! {
     L32 = 105, "L32"; L64 = 106, "L64"; LP = 107, "LP"; EUI48 = 108, "EUI48"; EUI64 = 109, "EUI64"; NXNAME = 128, "NXNAME";
     TKEY = 249, "TKEY"; TSIG = 250, "TSIG"; IXFR = 251, "IXFR"; AXFR = 252, "AXFR"; MAILB = 253, "MAILB"; MAILA = 254, "MAILA";
     ANY = 255, "ANY"; URI = 256, "URI"; CAA = 257, "CAA"; AVC = 258, "AVC"; AMTRELAY = 260, "AMTRELAY";
-    RESINFO = 261, "RESINFO"; TA = 32768, "TA"; DLV = 32769, "DLV";
+    RESINFO = 261, "RESINFO"; TA = 32768, "TA"; DLV = 32769, "DLV"; RESERVED = 65535, "Reserved";
 }
 
 impl Rtype {
