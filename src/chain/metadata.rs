@@ -2,7 +2,7 @@
 
 use super::Query;
 
-/// The labels of one query; there only where the `metadata` plugin covers the name.
+/// The labels of one query; there only in blocks with the `metadata` plugin.
 #[derive(Default, Debug)]
 pub struct Metadata(Vec<(&'static str, String)>);
 

@@ -227,7 +227,7 @@ impl Query {
         MARKS
     }
 
-    /// The labels of the query; `None` where no `metadata` plugin covers it.
+    /// The labels of the query; `None` in a block without the `metadata` plugin.
     pub fn metadata(&self) -> Option<&Metadata> {
         self.metadata.as_deref()
     }

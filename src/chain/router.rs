@@ -162,14 +162,15 @@ impl Candidate {
     }
 }
 
-/// Collects the labels of `query` if the block asks for it and covers the name.
+/// Collects the labels of `query` if the block asks for it. Sources are asked only for names that are covered; what plugins add on the way is kept
+/// for every name, as CoreDNS does.
 fn collect_metadata(block: &Block, query: &mut Query) {
     let Some(plan) = &block.metadata else { return };
+    let mut labels = Metadata::default();
     if plan.zones.iter().any(|zone| query.name().is_under(zone.as_bytes())) {
-        let mut labels = Metadata::default();
         for source in &plan.sources {
             source.collect(query, &mut labels);
         }
-        query.set_metadata(labels);
     }
+    query.set_metadata(labels);
 }
