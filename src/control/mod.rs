@@ -1,1 +1,14 @@
-//! (room: control)
+//! What is not a query: a small runtime of its own for reloads, HTTP pages, watches and health checks, the process's
+//! signals, files that change, and the order in which everything ends.
+//!
+//! ```text
+//!  signals.rs ──Signal──► instance (reload, stop) ──► shutdown.rs: steps in order, each with its time
+//!  file_watch/ ──FileChanges──► plugins' background tasks, on runtime.rs
+//! ```
+//!
+//! Nothing here is on a query's way. May use `wire`, `metrics` and `log`.
+
+pub mod file_watch;
+pub mod runtime;
+pub mod shutdown;
+pub mod signals;

@@ -1,0 +1,65 @@
+//! The runtime of the control plane: small, so that what runs there never competes with the workers for more than a
+//! core or two.
+
+use std::io;
+use std::time::Duration;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// A multi-threaded tokio runtime of one or two threads.
+pub struct ControlRuntime(Runtime);
+
+impl ControlRuntime {
+    /// Starts the threads; they are called `control`.
+    ///
+    /// # Errors
+    /// If the kernel gives no threads or no epoll descriptor.
+    pub fn start() -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Builder::new_multi_thread()
+            .worker_threads(cores.min(THREADS_MAX))
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .thread_name("control")
+            .enable_all()
+            .build()
+            .map(Self)
+    }
+
+    /// For spawning from anywhere.
+    pub fn handle(&self) -> &Handle {
+        self.0.handle()
+    }
+
+    /// Runs `future` on the calling thread, with the runtime behind it.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.0.block_on(future)
+    }
+
+    /// Ends all tasks at their next await, and waits for work that blocks no longer than `limit`.
+    pub fn shut_down(self, limit: Duration) {
+        self.0.shutdown_timeout(limit);
+    }
+}
+
+/// Two, so that a task that computes for long (parsing a large file) does not hold up health checks.
+const THREADS_MAX: usize = 2;
+/// Reading files and resolving names by the system block; more than a few at once gain nothing.
+const BLOCKING_THREADS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_run_on_threads_of_its_own_and_end_with_it() {
+        let runtime = ControlRuntime::start().unwrap();
+        let name = runtime.handle().spawn(async { std::thread::current().name().map(String::from) });
+        assert_eq!(runtime.block_on(name).unwrap().as_deref(), Some("control"));
+        let (ended, end) = std::sync::mpsc::channel::<()>();
+        runtime.handle().spawn(async move {
+            let _ended = ended;
+            std::future::pending::<()>().await;
+        });
+        runtime.shut_down(Duration::from_secs(10));
+        assert!(end.recv().is_err(), "the task is gone, and its sender with it");
+    }
+}

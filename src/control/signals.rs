@@ -1,0 +1,106 @@
+//! The process's signals as events.
+
+use std::io;
+use tokio::signal::unix::{self, SignalKind};
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM: stop in order, finish what is in flight, exit 0.
+    Terminate,
+    /// The first SIGINT: run what must run at the end, then exit without waiting for what is in flight.
+    Interrupt,
+    /// A further SIGINT: exit with status 2 at once.
+    ForceQuit,
+    /// SIGQUIT: exit 0 at once.
+    Quit,
+    /// SIGUSR1: reload the configuration.
+    Reload,
+}
+
+/// Catches the process's signals. From [`Signals::listen`] on they do not end the process any more, so the owner must go on
+/// asking for the next one, also while it shuts down.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    quit: unix::Signal,
+    reload: unix::Signal,
+    upgrade: unix::Signal,
+    interrupted: bool,
+}
+
+impl Signals {
+    /// Starts catching. SIGHUP is caught to be ignored.
+    ///
+    /// # Errors
+    /// If a handler cannot be installed.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with its I/O driver on.
+    pub fn listen() -> io::Result<Self> {
+        // Once it has a handler a signal keeps it for good, and nobody needs to hear of it.
+        drop(unix::signal(SignalKind::hangup())?);
+        Ok(Self {
+            terminate: unix::signal(SignalKind::terminate())?,
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            quit: unix::signal(SignalKind::quit())?,
+            reload: unix::signal(SignalKind::user_defined1())?,
+            upgrade: unix::signal(SignalKind::user_defined2())?,
+            interrupted: false,
+        })
+    }
+
+    /// Waits for the next signal; the most urgent first where several came. The same one sent again before it was seen
+    /// counts once. Nothing is lost if the future is dropped.
+    pub async fn next(&mut self) -> Signal {
+        loop {
+            tokio::select! {
+                biased;
+                Some(()) = self.quit.recv() => return Signal::Quit,
+                Some(()) = self.interrupt.recv() => {
+                    let again = std::mem::replace(&mut self.interrupted, true);
+                    return if again { Signal::ForceQuit } else { Signal::Interrupt };
+                }
+                Some(()) = self.terminate.recv() => return Signal::Terminate,
+                Some(()) = self.reload.recv() => return Signal::Reload,
+                // CoreDNS starts its successor here. Unhandled it would end the process, which nobody means.
+                Some(()) = self.upgrade.recv() => {
+                    tracing::warn!("SIGUSR2: upgrading in place is not supported; restart the service instead");
+                }
+                // Signal streams do not end.
+                else => std::future::pending().await,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    async fn send(name: &str) {
+        let command = format!("kill -{name} {}", std::process::id());
+        assert!(std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success());
+    }
+
+    /// One test for all: signals are the whole process's, and only the listeners made before one is sent get it.
+    #[tokio::test]
+    async fn signals_become_events() {
+        let mut signals = Signals::listen().unwrap();
+        let mut next = async |sent: &str| {
+            send(sent).await;
+            tokio::time::timeout(Duration::from_secs(60), signals.next()).await.unwrap()
+        };
+        assert_eq!(next("USR1").await, Signal::Reload);
+        assert_eq!(next("TERM").await, Signal::Terminate);
+        // Ignored ones do not end the process, and the next event is what comes after them.
+        send("HUP").await;
+        send("USR2").await;
+        assert_eq!(next("USR1").await, Signal::Reload);
+        assert_eq!(next("INT").await, Signal::Interrupt);
+        assert_eq!(next("INT").await, Signal::ForceQuit);
+        assert_eq!(next("QUIT").await, Signal::Quit);
+    }
+}
