@@ -10,7 +10,7 @@ use crate::flood::{self, Expect, Outcome, Pace, Plan, Stream};
 use crate::message::{self, TYPE_A};
 use crate::names::{self, Names};
 use crate::process::{Launch, Output, Process};
-use crate::server::{self, Job, Kind};
+use crate::server::{self, Job, Kind, Upstream};
 
 /// Where the server under test listens.
 pub const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5300);
@@ -43,6 +43,17 @@ pub struct Running {
     pub ready_after: Duration,
     /// The file of its standard output, unless that is counted.
     pub stdout: PathBuf,
+}
+
+impl Running {
+    /// Resident memory in MiB: now, and at its peak.
+    ///
+    /// # Errors
+    /// A sentence, when the process is gone.
+    pub fn memory_mib(&self) -> Result<(f64, f64), String> {
+        let memory = self.process.memory().map_err(|error| format!("its memory: {error}"))?;
+        Ok((memory.now_kib as f64 / 1024.0, memory.peak_kib as f64 / 1024.0))
+    }
 }
 
 impl Bench {
@@ -145,16 +156,28 @@ impl Bench {
         Ok(path)
     }
 
-    /// A resolv.conf that names the upstream of the whole Corefile.
+    /// The job of the README's Corefile with a hosts file of `lines`, and its upstream, started with `options`.
     ///
     /// # Errors
     /// A sentence.
-    pub fn resolv_conf(&self, upstream: SocketAddr) -> Result<PathBuf, String> {
-        let path = self.dir.join("resolv.conf");
-        write(&path, &format!("nameserver {}\n", upstream.ip()))?;
-        Ok(path)
+    pub fn whole_job(&self, lines: u32, options: &[&str]) -> Result<(Job, Process), String> {
+        let upstream = self.start_upstream(RESOLV_CONF_UPSTREAM, options)?;
+        let resolv_conf = self.dir.join("resolv.conf");
+        write(&resolv_conf, &format!("nameserver {}\n", RESOLV_CONF_UPSTREAM.ip()))?;
+        let job = Job {
+            hosts: Some(self.hosts_file(lines)?),
+            upstream: Some(Upstream::ResolvConf(resolv_conf)),
+            cache: None,
+            log: true,
+            max_concurrent: Some(1000),
+        };
+        Ok((job, upstream))
     }
 }
+
+/// The upstream's address where a resolv.conf names it: port 53 is free in a namespace of our own.
+pub const RESOLV_CONF_UPSTREAM: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)), 53);
 
 /// Unanswered queries at once, over all clients: under what the default receive buffer of a socket holds (277 small
 /// datagrams), so that a server that keeps the default loses none.
@@ -189,6 +212,15 @@ impl Load {
 pub fn hosts_stream(sockets: usize, pace: Pace) -> Result<Stream, String> {
     let names = Names::from_pattern(HOST_PATTERN, NAMES, TYPE_A)?;
     Ok(Stream { label: "hosts".into(), names, sockets, pace, expect: Expect::ANSWER })
+}
+
+/// A stream of names never asked before, in this run or beside it, as long as `seed`s are 2^32 apart.
+///
+/// # Errors
+/// A sentence.
+pub fn unique_stream(sockets: usize, pace: Pace, expect: Expect, seed: u64) -> Result<Stream, String> {
+    let names = Names::unique("flood.example.", seed)?;
+    Ok(Stream { label: "unique".into(), names, sockets, pace, expect })
 }
 
 /// The name that a server with a hosts file of `count` lines is probed with: the file's last.

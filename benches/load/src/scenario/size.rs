@@ -29,8 +29,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ],
         columns: &[plain("first answer s", 3), plain("RSS MiB", 1), plain("RSS peak MiB", 1)],
         measure: |bench, entrant| {
-            let (job, _upstream) = super::steady::whole(bench, &[])?;
-            weigh(bench, entrant, &Job { hosts: Some(bench.hosts_file(SMALL)?), ..job }, SMALL)
+            let (job, _upstream) = bench.whole_job(SMALL, &[])?;
+            weigh(bench, entrant, &job, SMALL)
         },
     },
 ];
@@ -45,8 +45,8 @@ fn big_hosts(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
 
 fn weigh(bench: &Bench, entrant: &Entrant, job: &Job, lines: u32) -> Result<Vec<f64>, String> {
     let running = bench.start(entrant.kind, job, &entrant.cores(bench), &bench::last_host(lines))?;
-    let memory = running.process.memory().map_err(|error| format!("its memory: {error}"))?;
+    let (now, peak) = running.memory_mib()?;
     let first_answer = running.ready_after.as_secs_f64();
     running.process.stop();
-    Ok(vec![first_answer, memory.now_kib as f64 / 1024.0, memory.peak_kib as f64 / 1024.0])
+    Ok(vec![first_answer, now, peak])
 }

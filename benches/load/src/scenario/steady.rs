@@ -6,8 +6,6 @@ use std::time::Duration;
 use super::{Entrant, Scenario, Variant};
 use crate::bench::{self, Bench, Load, NAMES, OUTSTANDING, Running};
 use crate::flood::{Expect, Outcome, Pace, Stream};
-use crate::names::Names;
-use crate::process::Process;
 use crate::server::{Job, Kind, Upstream};
 use crate::table::{Column, paired, plain};
 
@@ -78,7 +76,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         entrants: &[BARE, WAYPOST, COREDNS],
         columns: COST,
         measure: |bench, entrant| {
-            let (job, _upstream) = whole(bench, &[])?;
+            let (job, _upstream) = bench.whole_job(NAMES, &[])?;
             cost(bench, entrant, &job, 200)
         },
     },
@@ -136,28 +134,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 /// The upstream's address where the port is ours to choose.
 const UPSTREAM: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5301);
 
-/// The upstream's address where a resolv.conf names it: port 53 is free in a namespace of our own.
-const RESOLV_CONF_UPSTREAM: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)), 53);
-
 fn hosts(bench: &Bench) -> Result<Job, String> {
     Ok(Job { hosts: Some(bench.hosts_file(NAMES)?), ..Job::default() })
 }
 
 fn forwarding() -> Job {
     Job { upstream: Some(Upstream::Address(UPSTREAM)), ..Job::default() }
-}
-
-/// The job of the README's Corefile, and its upstream, started with `options`.
-pub(super) fn whole(bench: &Bench, options: &[&str]) -> Result<(Job, Process), String> {
-    let upstream = bench.start_upstream(RESOLV_CONF_UPSTREAM, options)?;
-    let job = Job {
-        upstream: Some(Upstream::ResolvConf(bench.resolv_conf(RESOLV_CONF_UPSTREAM)?)),
-        log: true,
-        max_concurrent: Some(1000),
-        ..hosts(bench)?
-    };
-    Ok((job, upstream))
 }
 
 /// Starts an entrant that answers the names of the small hosts file.
@@ -199,7 +181,7 @@ fn dnsperf_figures(bench: &Bench, running: Running, clients: usize) -> Result<Ve
     let before = cpu(&running)?;
     let found = bench.dnsperf(clients)?;
     let cpu = cpu(&running)? - before;
-    let rss = resident_mib(&running)?;
+    let rss = running.memory_mib()?.0;
     running.process.stop();
     Ok(vec![
         cpu.as_secs_f64() * 1e6 / found.completed.max(1) as f64,
@@ -221,14 +203,9 @@ fn capacity(bench: &Bench, entrant: &Entrant, sockets: usize, window: usize) -> 
 fn forward_capacity(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
     let _upstream = bench.start_upstream(UPSTREAM, &[])?;
     let running = start_hosts(bench, entrant, &forwarding())?;
-    let stream = unique_stream(OUTSTANDING, Pace::Window(1), Expect::ANSWER)?;
+    let stream = bench::unique_stream(OUTSTANDING, Pace::Window(1), Expect::ANSWER, 0)?;
     // The upstream needs the core too.
     saturate(bench, running, stream, false)
-}
-
-/// A stream of never-repeated names.
-pub(super) fn unique_stream(sockets: usize, pace: Pace, expect: Expect) -> Result<Stream, String> {
-    Ok(Stream { label: "unique".into(), names: Names::unique("flood.example.", 0)?, sockets, pace, expect })
 }
 
 fn saturate(bench: &Bench, running: Running, stream: Stream, spin: bool) -> Result<Vec<f64>, String> {
@@ -236,7 +213,7 @@ fn saturate(bench: &Bench, running: Running, stream: Stream, spin: bool) -> Resu
     let load = Load::new(vec![stream], bench.seconds);
     let outcome = bench.flood(Load { spin, ..load })?.remove(0);
     let cpu = cpu(&running)? - before;
-    let rss = resident_mib(&running)?;
+    let rss = running.memory_mib()?.0;
     running.process.stop();
     Ok(capacity_figures(&outcome, cpu, bench.seconds, rss))
 }
@@ -257,10 +234,4 @@ fn capacity_figures(outcome: &Outcome, cpu: Duration, seconds: u64, rss: f64) ->
 
 fn cpu(running: &Running) -> Result<Duration, String> {
     running.process.cpu().map_err(|error| format!("its CPU clock: {error}"))
-}
-
-/// VmRSS in MiB.
-pub(super) fn resident_mib(running: &Running) -> Result<f64, String> {
-    let memory = running.process.memory().map_err(|error| format!("its memory: {error}"))?;
-    Ok(memory.now_kib as f64 / 1024.0)
 }
