@@ -10,7 +10,7 @@ use crate::flood::{self, Expect, Outcome, Pace, Plan, Stream};
 use crate::message::{self, TYPE_A};
 use crate::names::{self, Names};
 use crate::process::{Launch, Output, Process};
-use crate::server::{self, Job, Kind, Upstream};
+use crate::server::{self, Job, Kind, Log, Upstream};
 
 /// Where the server under test listens.
 pub const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5300);
@@ -41,7 +41,7 @@ pub struct Running {
     pub process: Process,
     /// From its start to the first answer.
     pub ready_after: Duration,
-    /// The file of its standard output, unless that is counted.
+    /// The file of its standard output, when that is no pipe.
     pub stdout: PathBuf,
 }
 
@@ -66,7 +66,11 @@ impl Bench {
         let args = kind.configure(job, SERVER, &self.dir)?;
         let stdout = self.dir.join("server.out");
         let stderr = self.dir.join("server.err");
-        let output = if job.log { Output::Counted } else { Output::File(stdout.clone()) };
+        let output = match job.log {
+            Log::Off => Output::File(stdout.clone()),
+            Log::Read => Output::Counted,
+            Log::Stalled => Output::Kept,
+        };
         let started = Instant::now();
         let launch = Launch { program, args, cores: cores.into(), stdout: output, stderr: stderr.clone() };
         let mut process = Process::start(&launch)?;
@@ -168,7 +172,7 @@ impl Bench {
             hosts: Some(self.hosts_file(lines)?),
             upstream: Some(Upstream::ResolvConf(resolv_conf)),
             cache: None,
-            log: true,
+            log: Log::Read,
             max_concurrent: Some(1000),
         };
         Ok((job, upstream))
@@ -226,6 +230,27 @@ pub fn unique_stream(sockets: usize, pace: Pace, expect: Expect, seed: u64) -> R
 /// The name that a server with a hosts file of `count` lines is probed with: the file's last.
 pub fn last_host(count: u32) -> String {
     names::numbered(HOST_PATTERN, count - 1, count)
+}
+
+/// A directory that goes when this does.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes it, with the directories above it.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn make(path: &Path) -> Result<Self, String> {
+        fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self(path.into()))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // At worst a few files stay in the temporary directory.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 fn wait_for_answer(server: SocketAddr, name: &str, process: &mut Process) -> Result<(), String> {

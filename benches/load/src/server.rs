@@ -38,10 +38,22 @@ pub struct Job {
     pub upstream: Option<Upstream>,
     /// A cache that holds this many answers.
     pub cache: Option<usize>,
-    /// Each query logged on standard output.
-    pub log: bool,
+    /// Each query logged on standard output, and who reads that.
+    pub log: Log,
     /// The cap of `forward` on queries in flight.
     pub max_concurrent: Option<u32>,
+}
+
+/// Whether queries are logged, and what becomes of the lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Log {
+    /// They are not.
+    #[default]
+    Off,
+    /// To a pipe that is read and counted.
+    Read,
+    /// To a pipe that nobody reads.
+    Stalled,
 }
 
 /// Where a job's queries go that are not answered locally.
@@ -172,7 +184,7 @@ fn corefile(job: &Job, listen: SocketAddr) -> String {
         (None, Some(Upstream::ResolvConf(_))) => text.push_str("    cache 30\n"),
         (None, _) => {}
     }
-    if job.log {
+    if job.log != Log::Off {
         text.push_str("    log\n");
     }
     text.push_str("    errors\n}\n");
@@ -205,7 +217,7 @@ fn dnsmasq(job: &Job, listen: SocketAddr) -> Vec<String> {
         Some(Upstream::ResolvConf(path)) => args.push(format!("--resolv-file={}", path.display())),
         None => {}
     }
-    if job.log {
+    if job.log != Log::Off {
         args.extend(["--log-queries".into(), "--log-facility=/dev/stdout".into()]);
     }
     args
@@ -307,7 +319,7 @@ mod tests {
             hosts: Some("/h".into()),
             upstream: Some(Upstream::ResolvConf("/r".into())),
             cache: None,
-            log: true,
+            log: Log::Read,
             max_concurrent: Some(1000),
         };
         let text = corefile(&job, ([127, 0, 0, 1], 5300).into());

@@ -1,11 +1,11 @@
 //! Runs the load bench: all scenarios, or those named, and prints their tables as Markdown.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use waypost_load::args::Args;
-use waypost_load::bench::Bench;
+use waypost_load::bench::{Bench, Scratch};
 use waypost_load::server::Kind;
 use waypost_load::{machine, netns, process, scenario, table};
 
@@ -72,7 +72,7 @@ fn run() -> Result<(), String> {
     netns::enter_fresh()?;
     process::pin_this_thread(bench.load_core)
         .map_err(|error| format!("core {}: {error}", bench.load_core))?;
-    let _dir = Scratch::make(&bench.dir)?;
+    let _scratch = Scratch::make(&bench.dir)?;
     for scenario in scenario::all().filter(|known| names.is_empty() || names.iter().any(|n| n == known.name))
     {
         let (rows, notes) = scenario.run(&bench, rounds, wanted);
@@ -87,21 +87,4 @@ fn run() -> Result<(), String> {
     }
     println!("{text}");
     Ok(())
-}
-
-/// A directory that goes when this does.
-struct Scratch<'a>(&'a Path);
-
-impl<'a> Scratch<'a> {
-    fn make(path: &'a Path) -> Result<Self, String> {
-        fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch<'_> {
-    fn drop(&mut self) {
-        // At worst a few files stay in the temporary directory.
-        let _ = fs::remove_dir_all(self.0);
-    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Entrant, Scenario};
 use crate::bench::{self, Bench, Load, NAMES, OUTSTANDING, Running};
 use crate::flood::{Expect, Outcome, Pace};
-use crate::server::{Job, Kind};
+use crate::server::{Job, Kind, Log};
 use crate::table::{Column, plain};
 
 const ENTRANTS: &[Entrant] = &[Entrant::plain(Kind::Waypost), Entrant::plain(Kind::CoreDns)];
@@ -120,7 +120,7 @@ fn silent(bench: &Bench, entrant: &Entrant, max_concurrent: Option<u32>) -> Resu
 
 fn reload(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
     let (job, _upstream) = bench.whole_job(NAMES, &[])?;
-    let running = start(bench, entrant, &Job { log: false, ..job })?;
+    let running = start(bench, entrant, &Job { log: Log::Off, ..job })?;
     let stream = bench::hosts_stream(OUTSTANDING, Pace::Rate(RELOAD_RATE))?;
     let seconds = (RELOAD_EVERY * RELOADS as u32).as_secs() + 2;
     let load = Load::new(vec![stream], seconds);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Entrant, Scenario, Variant};
 use crate::bench::{self, Bench, Load, NAMES, OUTSTANDING, Running};
 use crate::flood::{Expect, Outcome, Pace, Stream};
-use crate::server::{Job, Kind, Upstream};
+use crate::server::{Job, Kind, Log, Upstream};
 use crate::table::{Column, paired, plain};
 
 const BARE: Entrant = Entrant::plain(Kind::Bare);
@@ -61,7 +61,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 client sockets",
         entrants: &[BARE, WAYPOST, COREDNS],
         columns: COST,
-        measure: |bench, entrant| cost(bench, entrant, &Job { log: true, ..hosts(bench)? }, 200),
+        measure: |bench, entrant| cost(bench, entrant, &Job { log: Log::Read, ..hosts(bench)? }, 200),
     },
     Scenario {
         name: "cache",
