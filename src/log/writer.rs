@@ -400,6 +400,31 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_many_threads_stay_whole_and_in_their_thread_s_order() {
+        let (reader, writer) = pipe_writer();
+        let (threads, lines) = (4, 2000);
+        let mut next = vec![0; threads];
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let writer = &writer;
+                scope.spawn(move || {
+                    for number in 0..lines {
+                        writer.submit(format!("{thread} {}", numbered(number)).as_bytes());
+                    }
+                });
+            }
+            // Less than the backlog in all, so nothing is dropped however slow this reads.
+            for line in BufReader::new(reader).lines().take(threads * lines).map(Result::unwrap) {
+                let (thread, rest) = line.split_once(' ').unwrap();
+                let number = &mut next[thread.parse::<usize>().unwrap()];
+                assert_eq!(format!("{rest}\n"), numbered(*number));
+                *number += 1;
+            }
+        });
+        assert_eq!(next, vec![lines; threads]);
+    }
+
+    #[test]
     fn a_slow_pipe() {
         let (reader, writer) = pipe_writer();
         a_slow_reader_loses_whole_lines_and_is_told(reader, &writer);

@@ -105,7 +105,7 @@ families! {
     HistogramFamily KUBERNETES_REST_CLIENT_RATE_LIMITER_DURATION "coredns_kubernetes_rest_client_rate_limiter_duration_seconds" ["verb", "host"]
         "Seconds that requests to the API server were held back here." (Nanoseconds, CLIENT_DURATIONS);
     CounterFamily LOCAL_LOCALHOST_REQUESTS "coredns_local_localhost_requests_total" []
-        "Queries for localhost.<domain>.";
+        "Queries for localhost below some domain.";
     CounterFamily NOMAD_SUCCESS_REQUESTS "coredns_nomad_success_requests_total" ["server", "namespace"]
         "Queries answered by nomad.";
     CounterFamily NOMAD_FAILED_REQUESTS "coredns_nomad_failed_requests_total" ["server", "namespace"]
