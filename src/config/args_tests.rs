@@ -1,26 +1,18 @@
 //! Tests of the readers of arguments.
 
 use super::*;
-use crate::config::source::SourceMap;
+use crate::config::testing::{directive as line, headline};
 
 fn word(text: &str) -> Word {
     Word::new(text, Span::default())
 }
 
-/// A line `name arg arg …`, as the parser would give it.
-fn line(text: &str) -> Directive {
-    let mut words = text.split(' ').map(word);
-    let name = words.next().unwrap();
-    Directive { span: name.span, end: name.span, name, args: words.collect(), block: None }
-}
-
 fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
-    let mut sources = SourceMap::default();
-    sources.add("C", "");
-    result.unwrap_err().headline(&sources)
+    headline(&result.unwrap_err())
 }
 
-const WRONG_COUNT: &str = "C:1 - Error during parsing: Wrong argument count or unexpected line ending after";
+const WRONG_COUNT: &str =
+    "Corefile:2 - Error during parsing: Wrong argument count or unexpected line ending after";
 
 #[test]
 fn a_wrong_number_of_arguments_is_said_of_the_last_word() {
@@ -38,16 +30,15 @@ fn a_wrong_number_of_arguments_is_said_of_the_last_word() {
 
 #[test]
 fn a_brace_on_the_line_of_an_option_is_explained() {
-    let error = line("lameduck 5s }").one_arg().unwrap_err();
+    let error = line("health { lameduck 5s }").options()[0].one_arg().unwrap_err();
     assert_eq!(error.message, "Wrong argument count or unexpected line ending after '}'");
     assert!(error.help.iter().any(|help| help.contains("line of its own")), "{:?}", error.help);
 }
 
 #[test]
 fn a_block_where_none_may_be_is_refused() {
-    let with_block = Directive { block: Some(Vec::new()), ..line("whoami") };
-    let expected = "C:1 - Error during parsing: Unexpected token '{', expecting argument";
-    assert_eq!(message(with_block.alone()), expected);
+    let expected = "Corefile:2 - Error during parsing: Unexpected token '{', expecting argument";
+    assert_eq!(message(line("whoami {\n}").alone()), expected);
     assert!(line("whoami").alone().is_ok());
 }
 

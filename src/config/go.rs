@@ -206,9 +206,8 @@ pub fn quote(text: &str) -> String {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             '\u{b}' => out.push_str("\\v"),
-            // Writing to a String cannot fail.
-            c if u32::from(c) < 0x20 || c == '\u{7f}' => drop(write!(out, "\\x{:02x}", u32::from(c))),
-            c if c.is_control() => drop(write!(out, "\\u{:04x}", u32::from(c))),
+            c if u32::from(c) < 0x20 || c == '\u{7f}' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => out.push(c),
         }
     }
@@ -222,8 +221,7 @@ fn quote_bytes(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
-            // Writing to a String cannot fail.
-            byte if !(b' '..0x80).contains(&byte) => drop(write!(out, "\\x{byte:02x}")),
+            byte if !(b' '..0x80).contains(&byte) => out.push_str(&format!("\\x{byte:02x}")),
             byte => out.push(char::from(byte)),
         }
     }

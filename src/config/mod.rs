@@ -57,8 +57,18 @@
 mod address;
 mod args;
 mod diagnostic;
+mod env;
+mod fingerprint;
 mod go;
+mod imports;
+mod lexer;
+mod lint;
+mod parser;
 mod source;
+mod stream;
+mod structure;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tree;
 
 pub use address::{
@@ -69,6 +79,9 @@ pub use args::origins;
 pub use diagnostic::{
     Diagnostic, JsonDiagnostic, Problems, Refused, Result, Severity, Wording, did_you_mean,
 };
+pub use env::{Environment, process_environment};
 pub use go::{GoDuration, atoi, quote, split_host_port};
+pub use imports::{FILE_SIZE_MAX, Filesystem, Loader, read_bounded, system_error};
+pub use parser::{Input, Vocabulary, parse_corefile};
 pub use source::{FileId, SourceMap, Span};
 pub use tree::{Config, Directive, ServerBlock, Word};

@@ -126,7 +126,7 @@ impl ServerBlock {
 }
 
 /// A whole configuration, read without errors.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The server blocks in the order of the file; at least one, as an empty file means the default configuration.
     pub blocks: Vec<ServerBlock>,
@@ -134,4 +134,14 @@ pub struct Config {
     pub sources: SourceMap,
     /// What was accepted but is probably not what was meant.
     pub warnings: Vec<Diagnostic>,
+    /// SHA-512 of what the files say, by which a change is noticed: for a Corefile the same value as CoreDNS's, which
+    /// changes with words and their lines, but not with a comment at the end of a line.
+    pub fingerprint: [u8; 64],
+}
+
+impl Config {
+    /// The fingerprint in hexadecimal, as the `reload` plugin logs it.
+    pub fn fingerprint_hex(&self) -> String {
+        self.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
