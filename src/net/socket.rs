@@ -6,12 +6,17 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Receive buffer of a listening UDP socket, bytes: some 5,000 small queries, 50 ms of a worker at full speed.
 const UDP_RECV_BUFFER: usize = 4 << 20;
 
 /// Send buffer of a listening UDP socket, bytes.
 const UDP_SEND_BUFFER: usize = 2 << 20;
+
+/// Receive buffer of a socket to an upstream, bytes: room for the replies to all queries that are in flight on it.
+const CONNECTED_RECV_BUFFER: usize = 1 << 20;
 
 /// Pending TCP connections the kernel keeps for us.
 const TCP_BACKLOG: i32 = 1024;
@@ -49,11 +54,8 @@ fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     dual_stack(&socket, address)?;
+    receive_buffer(&socket, UDP_RECV_BUFFER)?;
     let fd = raw(&socket);
-    // Beyond net.core.rmem_max only with CAP_NET_ADMIN; else as much as the limit allows.
-    if set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, UDP_RECV_BUFFER as i32).is_err() {
-        socket.set_recv_buffer_size(UDP_RECV_BUFFER)?;
-    }
     if set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, UDP_SEND_BUFFER as i32).is_err() {
         socket.set_send_buffer_size(UDP_SEND_BUFFER)?;
     }
@@ -72,6 +74,14 @@ fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
         }
     }
     Ok(socket)
+}
+
+/// Sets the receive buffer: beyond net.core.rmem_max only with CAP_NET_ADMIN, else as much as the limit allows.
+fn receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
+    if set_option(raw(socket), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes as i32).is_err() {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    Ok(())
 }
 
 /// Opens a listening TCP socket with SO_REUSEPORT and SO_REUSEADDR, non-blocking.
@@ -96,11 +106,23 @@ pub fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
 pub fn udp_connected(upstream: SocketAddr, source: Option<IpAddr>) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(upstream), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
+    receive_buffer(&socket, CONNECTED_RECV_BUFFER)?;
     if let Some(source) = source {
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }
     socket.connect(&upstream.into())?;
     Ok(socket.into())
+}
+
+/// Gives `socket` to the runtime to say when it can be read or has an error. Room for writing is not asked for: the kernel
+/// would report each datagram that leaves.
+///
+/// # Errors
+/// The kernel's: no memory, too many watched files.
+pub fn watch_for_reading(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
+    // SAFETY: a UdpSocket owns its descriptor, names the same one all its life, and closes it only when it is dropped, which the
+    // AsyncFd that owns it from here on does after it has taken it back from the runtime.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::ERROR) }?)
 }
 
 /// True if this machine can open IPv6 sockets at all.
