@@ -1,0 +1,70 @@
+//! When the file is looked at: at the start, at the interval of `reload`, and when the kernel tells of a change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::error;
+
+use super::file::{HostsFile, Look, Trouble};
+
+/// Shortest time between two looks; a shorter `reload` counts as this.
+const INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// Time a file must have been left alone before it is read after a look, so that a writer can finish.
+const QUIET: Duration = Duration::from_millis(20);
+
+/// How often that is waited for before it is read all the same.
+const QUIET_WAITS_MAX: u32 = 50;
+
+/// Reads the file for the first time, again if somebody is writing it. Whatever comes of it, the start goes on.
+pub(super) fn first_read(file: &HostsFile) {
+    for _ in 0..QUIET_WAITS_MAX {
+        if !matches!(file.refresh(false), Look::Kept { trouble: Trouble::Changing, .. }) {
+            return;
+        }
+        std::thread::sleep(QUIET);
+    }
+}
+
+/// Looks at the file every `interval`, and reads it when it has changed.
+pub(super) async fn keep_fresh(file: Arc<HostsFile>, interval: Duration) {
+    let interval = interval.max(INTERVAL_MIN);
+    loop {
+        let look = refresh(&file, false).await;
+        let is_changing = matches!(look, Some(Look::Kept { trouble: Trouble::Changing, .. }));
+        sleep(if is_changing { QUIET.max(INTERVAL_MIN) } else { interval }).await;
+        settle(&file).await;
+    }
+}
+
+/// Waits until the file is left alone, if it is being changed.
+async fn settle(file: &Arc<HostsFile>) {
+    let look = |file: &Arc<HostsFile>| {
+        let file = Arc::clone(file);
+        off_thread(move || {
+            let now = file.fingerprint();
+            (now, now != file.fingerprint_read())
+        })
+    };
+    let Some((mut last, true)) = look(file).await else { return };
+    for _ in 0..QUIET_WAITS_MAX {
+        sleep(QUIET).await;
+        match look(file).await {
+            Some((now, _)) if now != last => last = now,
+            _ => return,
+        }
+    }
+}
+
+async fn refresh(file: &Arc<HostsFile>, forced: bool) -> Option<Look> {
+    let file = Arc::clone(file);
+    off_thread(move || file.refresh(forced)).await
+}
+
+/// Runs what waits for a disk on a thread that may wait.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let done = spawn_blocking(work).await;
+    done.inspect_err(|panic| error!(target: "plugin/hosts", "Reading the hosts file failed: {panic}")).ok()
+}
