@@ -78,7 +78,8 @@ impl Bench {
             Ok(()) => Ok(Running { process, ready_after: started.elapsed(), stdout }),
             Err(error) => {
                 let said = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-                Err(format!("{error}; it said: {}{}", tail(&said(&stdout)), tail(&said(&stderr))))
+                let said = tail(&said(&stdout)) + &tail(&said(&stderr));
+                Err(format!("{error}; it said: {}", said.replace(&self.dir.display().to_string(), "…")))
             }
         }
     }
@@ -174,6 +175,7 @@ impl Bench {
             cache: None,
             log: Log::Read,
             max_concurrent: Some(1000),
+            errors: true,
         };
         Ok((job, upstream))
     }

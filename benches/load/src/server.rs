@@ -42,6 +42,8 @@ pub struct Job {
     pub log: Log,
     /// The cap of `forward` on queries in flight.
     pub max_concurrent: Option<u32>,
+    /// Failures told on standard output, where a server has a setting for it.
+    pub errors: bool,
 }
 
 /// Whether queries are logged, and what becomes of the lines.
@@ -187,7 +189,10 @@ fn corefile(job: &Job, listen: SocketAddr) -> String {
     if job.log != Log::Off {
         text.push_str("    log\n");
     }
-    text.push_str("    errors\n}\n");
+    if job.errors {
+        text.push_str("    errors\n");
+    }
+    text.push_str("}\n");
     text
 }
 
@@ -321,6 +326,7 @@ mod tests {
             cache: None,
             log: Log::Read,
             max_concurrent: Some(1000),
+            errors: true,
         };
         let text = corefile(&job, ([127, 0, 0, 1], 5300).into());
         assert_eq!(

@@ -47,7 +47,7 @@ pub fn markdown(columns: &[Column], rows: &[Row]) -> String {
             let figures = row.rounds.iter().flatten().map(|round| round[index]);
             let _ = write!(text, " | {}", spread(figures, column.decimals, false));
             if column.ratio {
-                let _ = write!(text, " | {}", spread(ratios(row, rows, index), 2, true));
+                let _ = write!(text, " | {}", spread(ratios(row, rows, index).into_iter(), 2, true));
             }
         }
         text.push_str(" |\n");
@@ -55,21 +55,32 @@ pub fn markdown(columns: &[Column], rows: &[Row]) -> String {
     text
 }
 
-/// Per round, the figure divided by the first server's of the same round.
-fn ratios<'a>(row: &'a Row, rows: &'a [Row], index: usize) -> impl Iterator<Item = f64> + 'a {
-    let first = rows.first().map_or(&[][..], |first| &first.rounds[..]);
-    row.rounds.iter().zip(first).filter_map(move |(mine, first)| {
-        let (mine, first) = (mine.as_ref()?[index], first.as_ref()?[index]);
-        (first != 0.0).then_some(mine / first)
-    })
+/// Per round, the figure divided by the first server's of the same round. For the first server itself, its figures
+/// divided by their median: the noise of the machine.
+fn ratios(row: &Row, rows: &[Row], index: usize) -> Vec<f64> {
+    let Some(first) = rows.first() else { return Vec::new() };
+    let ratio = |mine: f64, other: f64| (other != 0.0).then_some(mine / other);
+    if std::ptr::eq(row, first) {
+        let own: Vec<f64> = first.rounds.iter().flatten().map(|round| round[index]).collect();
+        let median = median(&sorted(own.iter().copied())).unwrap_or(0.0);
+        return own.into_iter().filter_map(|figure| ratio(figure, median)).collect();
+    }
+    let pairs = row.rounds.iter().zip(&first.rounds);
+    pairs.filter_map(|(mine, first)| ratio(mine.as_ref()?[index], first.as_ref()?[index])).collect()
+}
+
+fn sorted(figures: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut sorted: Vec<f64> = figures.filter(|figure| !figure.is_nan()).collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted
 }
 
 /// The median, and where it is wanted and there are several the least and the greatest.
 fn spread(figures: impl Iterator<Item = f64>, decimals: usize, bounds: bool) -> String {
-    let mut sorted: Vec<f64> = figures.filter(|figure| !figure.is_nan()).collect();
-    sorted.sort_by(f64::total_cmp);
-    let (Some(least), Some(greatest)) = (sorted.first(), sorted.last()) else { return "–".into() };
-    let median = median(&sorted);
+    let sorted = sorted(figures);
+    let (Some(least), Some(median), Some(greatest)) = (sorted.first(), median(&sorted), sorted.last()) else {
+        return "–".into();
+    };
     if bounds && sorted.len() > 1 && format!("{least:.decimals$}") != format!("{greatest:.decimals$}") {
         format!("{median:.decimals$} ({least:.decimals$}–{greatest:.decimals$})")
     } else {
@@ -77,9 +88,9 @@ fn spread(figures: impl Iterator<Item = f64>, decimals: usize, bounds: bool) -> 
     }
 }
 
-fn median(sorted: &[f64]) -> f64 {
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+fn median(sorted: &[f64]) -> Option<f64> {
+    let upper = *sorted.get(sorted.len() / 2)?;
+    if sorted.len() % 2 == 1 { Some(upper) } else { Some((sorted[sorted.len() / 2 - 1] + upper) / 2.0) }
 }
 
 #[cfg(test)]
@@ -100,7 +111,7 @@ mod tests {
             markdown(&[paired("µs", 1), plain("lost", 0)], &rows),
             "| server | µs | × bare | lost |\n\
              |---|---:|---:|---:|\n\
-             | bare | 2.0 | 1.00 | 0 |\n\
+             | bare | 2.0 | 1.00 (0.50–2.00) | 0 |\n\
              | other | 5.5 | 1.75 (1.50–2.00) | 6 |\n"
         );
     }

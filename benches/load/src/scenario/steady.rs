@@ -28,6 +28,10 @@ const COST: &[Column] = &[
     plain("RSS MiB", 1),
 ];
 
+/// The same where queries are logged. What the servers without a log have there is 0.
+const COST_LOGGED: &[Column] =
+    &[COST[0], COST[1], COST[2], COST[3], COST[4], COST[5], COST[6], plain("log lines/query", 2)];
+
 /// Columns of a closed-loop run of our generator, as `capacity` fills them.
 const CAPACITY: &[Column] = &[
     paired("answered q/s", 0),
@@ -60,7 +64,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "hosts, 10,000 names, hit, each query logged to a pipe that is read on the load's core; dnsperf, 200 \
                 client sockets",
         entrants: &[BARE, WAYPOST, COREDNS],
-        columns: COST,
+        columns: COST_LOGGED,
         measure: |bench, entrant| cost(bench, entrant, &Job { log: Log::Read, ..hosts(bench)? }, 200),
     },
     Scenario {
@@ -74,7 +78,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "corefile",
         title: "the README's Corefile (hosts, forward, cache, log, errors), hosts hit; dnsperf, 200 client sockets",
         entrants: &[BARE, WAYPOST, COREDNS],
-        columns: COST,
+        columns: COST_LOGGED,
         measure: |bench, entrant| {
             let (job, _upstream) = bench.whole_job(NAMES, &[])?;
             cost(bench, entrant, &job, 200)
@@ -164,11 +168,14 @@ fn cached(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
     dnsperf_figures(bench, running, 200)
 }
 
+/// Each name of the small hosts file twice.
+const WARM_UP_QUERIES: u64 = 2 * NAMES as u64;
+
 /// Asks each name of the small hosts file twice.
 fn warm_up(bench: &Bench) -> Result<(), String> {
     let load = Load::new(vec![bench::hosts_stream(8, Pace::Window(4))?], 60);
-    let outcome = bench.flood(Load { queries_max: 2 * u64::from(NAMES), ..load })?.remove(0);
-    if outcome.answered < 2 * u64::from(NAMES) || outcome.wrong > 0 {
+    let outcome = bench.flood(Load { queries_max: WARM_UP_QUERIES, ..load })?.remove(0);
+    if outcome.answered < WARM_UP_QUERIES || outcome.wrong > 0 {
         return Err(format!(
             "while warming up, of {} queries {} were lost and {} answered wrongly",
             outcome.sent, outcome.lost, outcome.wrong
@@ -182,7 +189,9 @@ fn dnsperf_figures(bench: &Bench, running: Running, clients: usize) -> Result<Ve
     let found = bench.dnsperf(clients)?;
     let cpu = cpu(&running)? - before;
     let rss = running.memory_mib()?.0;
-    running.process.stop();
+    let lines = running.process.stop();
+    // Those of the warm-up are logged too.
+    let asked = found.completed + found.lost + WARM_UP_QUERIES;
     Ok(vec![
         cpu.as_secs_f64() * 1e6 / found.completed.max(1) as f64,
         found.per_second,
@@ -191,6 +200,7 @@ fn dnsperf_figures(bench: &Bench, running: Running, clients: usize) -> Result<Ve
         found.lost as f64,
         found.wrong as f64,
         rss,
+        lines as f64 / asked as f64,
     ])
 }
 
