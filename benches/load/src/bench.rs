@@ -217,7 +217,7 @@ impl Load {
 /// A sentence.
 pub fn hosts_stream(sockets: usize, pace: Pace) -> Result<Stream, String> {
     let names = Names::from_pattern(HOST_PATTERN, NAMES, TYPE_A)?;
-    Ok(Stream { label: "hosts".into(), names, sockets, pace, expect: Expect::ANSWER })
+    Ok(Stream { label: "hosts".into(), names, sockets, pace, expect: Expect::ANSWER, stamped: false })
 }
 
 /// A stream of names never asked before, in this run or beside it, as long as `seed`s are 2^32 apart.
@@ -226,7 +226,7 @@ pub fn hosts_stream(sockets: usize, pace: Pace) -> Result<Stream, String> {
 /// A sentence.
 pub fn unique_stream(sockets: usize, pace: Pace, expect: Expect, seed: u64) -> Result<Stream, String> {
     let names = Names::unique("flood.example.", seed)?;
-    Ok(Stream { label: "unique".into(), names, sockets, pace, expect })
+    Ok(Stream { label: "unique".into(), names, sockets, pace, expect, stamped: false })
 }
 
 /// The name that a server with a hosts file of `count` lines is probed with: the file's last.

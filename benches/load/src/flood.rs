@@ -7,7 +7,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::histogram::Histogram;
 use crate::message::{self, HEADER_LEN};
@@ -44,6 +44,9 @@ pub struct Stream {
     pub pace: Pace,
     /// How a good answer looks.
     pub expect: Expect,
+    /// Whether an answer's time is its arrival at the socket, by the kernel's stamp, and not when we came to read
+    /// it: for the latencies of a stream beside a load that keeps this core busy.
+    pub stamped: bool,
 }
 
 /// When queries leave.
@@ -90,7 +93,7 @@ pub struct Outcome {
     pub rcodes: [u64; 16],
     /// Queries answered while sending went on, a second.
     pub answered_per_second: f64,
-    /// From handing the query to the kernel to reading the answer.
+    /// From handing the query to the kernel to reading the answer, or to its arrival where that is stamped.
     pub latency: Histogram,
     /// Whether queries left by GSO to the end.
     pub gso: bool,
@@ -108,10 +111,12 @@ pub fn run(plan: Plan) -> io::Result<Vec<Outcome>> {
     for stream in plan.streams {
         crowds.push(Crowd::new(stream, plan.target, timeout, plan.gso)?);
     }
+    let stamped = crowds.iter().any(|crowd| crowd.stamped);
+    let batch = Batch::new(REPLY_BYTES_MAX, false);
     let readiness = if plan.spin { None } else { Some(watch_all(&crowds)?) };
     Run {
-        clock: Instant::now(),
-        batch: Batch::new(REPLY_BYTES_MAX, false),
+        clock: Clock::start(),
+        batch: if stamped { batch.with_stamps() } else { batch },
         crowds,
         readiness,
         duration: nanos(plan.duration),
@@ -130,8 +135,30 @@ const RATE_SLEEP: u64 = 200_000;
 /// Receive buffer asked for, so that the generator's own sockets lose nothing.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
+/// Nanoseconds since the start, and the same for the kernel's stamps.
+struct Clock {
+    start: Instant,
+    /// The system's time at the start.
+    start_system: u64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let system = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { start: Instant::now(), start_system: nanos(system) }
+    }
+
+    fn now(&self) -> u64 {
+        nanos(self.start.elapsed())
+    }
+
+    fn of_stamp(&self, system: u64) -> u64 {
+        system.saturating_sub(self.start_system)
+    }
+}
+
 struct Run {
-    clock: Instant,
+    clock: Clock,
     batch: Batch,
     crowds: Vec<Crowd>,
     readiness: Option<Readiness>,
@@ -148,12 +175,12 @@ impl Run {
         for crowd in &mut self.crowds {
             if let Pace::Window(window) = crowd.pace {
                 for client in 0..crowd.clients.len() {
-                    crowd.send(client, window, nanos(self.clock.elapsed()), &mut self.queries_left);
+                    crowd.send(client, window, self.clock.now(), &mut self.queries_left);
                 }
             }
         }
         loop {
-            let now = nanos(self.clock.elapsed());
+            let now = self.clock.now();
             if sending && (now >= self.duration || self.queries_left == 0) {
                 sending = false;
                 self.crowds.iter_mut().for_each(|crowd| crowd.end_of_sending(now));
@@ -212,6 +239,7 @@ struct Crowd {
     names: Names,
     pace: Pace,
     expect: Expect,
+    stamped: bool,
     gso: bool,
     outstanding: usize,
     /// Whose turn it is to send, under [`Pace::Rate`].
@@ -230,7 +258,10 @@ impl Crowd {
                 at_once as usize / sockets + BATCH
             }
         };
-        let clients = (0..sockets).map(|_| Client::new(target, slots)).collect::<io::Result<_>>()?;
+        let clients = (0..sockets).map(|_| Client::new(target, slots)).collect::<io::Result<Vec<_>>>()?;
+        if stream.stamped {
+            clients.iter().try_for_each(|client| udp::stamp_arrivals(&client.socket))?;
+        }
         let outcome = Outcome {
             label: stream.label,
             sent: 0,
@@ -244,8 +275,8 @@ impl Crowd {
             gso,
             socket_errors: 0,
         };
-        let Stream { names, pace, expect, .. } = stream;
-        Ok(Self { clients, names, pace, expect, gso, outstanding: 0, turn: 0, outcome })
+        let Stream { names, pace, expect, stamped, .. } = stream;
+        Ok(Self { clients, names, pace, expect, stamped, gso, outstanding: 0, turn: 0, outcome })
     }
 
     /// Sends what a rate makes due by `now`, spread over the clients.
@@ -290,7 +321,7 @@ impl Crowd {
         &mut self,
         index: usize,
         batch: &mut Batch,
-        clock: &Instant,
+        clock: &Clock,
         sending: bool,
         queries_left: &mut u64,
     ) {
@@ -302,7 +333,7 @@ impl Crowd {
                 return;
             }
         };
-        let now = nanos(clock.elapsed());
+        let now = clock.now();
         let mut freed = 0;
         for number in 0..received {
             match client.take(batch.datagram(number)) {
@@ -311,7 +342,8 @@ impl Crowd {
                     freed += 1;
                     self.outcome.answered += 1;
                     self.outcome.rcodes[usize::from(reply.rcode)] += 1;
-                    self.outcome.latency.record(now.saturating_sub(sent_at));
+                    let arrived = batch.arrival(number).map_or(now, |stamp| clock.of_stamp(stamp));
+                    self.outcome.latency.record(arrived.saturating_sub(sent_at));
                     let good = self.expect.rcode.is_none_or(|rcode| rcode == reply.rcode)
                         && reply.answers >= self.expect.answers_min
                         && !reply.truncated;
@@ -529,6 +561,7 @@ mod tests {
             sockets: 4,
             pace,
             expect: Expect::ANSWER,
+            stamped: !spin,
         };
         let outcome = run(Plan {
             target,
@@ -552,6 +585,7 @@ mod tests {
         server.join().unwrap();
         assert_eq!((outcome.sent, outcome.answered, outcome.wrong, outcome.lost), (2000, 2000, 0, 0));
         assert_eq!((outcome.rcodes[0], outcome.strays), (2000, 0));
+        assert!((1_000..60_000_000_000).contains(&outcome.latency.max()), "{}", outcome.latency.max());
     }
 
     #[test]

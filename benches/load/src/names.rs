@@ -76,19 +76,6 @@ impl Names {
         out[..question.len()].copy_from_slice(question);
         question.len()
     }
-
-    /// How many different names there are; none for never-repeated ones.
-    pub fn len(&self) -> Option<usize> {
-        match self {
-            Self::Listed(listed) => Some(listed.spans.len()),
-            Self::Unique(_) => None,
-        }
-    }
-
-    /// Whether there is nothing to ask (a list is checked not to be empty when it is made).
-    pub fn is_empty(&self) -> bool {
-        self.len() == Some(0)
-    }
 }
 
 /// `pattern` with `number` for `{}`, as wide as the largest below `count`.

@@ -30,9 +30,14 @@ pub struct Batch {
     slices: Vec<libc::iovec>,
     peers: Vec<libc::sockaddr_storage>,
     buffers: Vec<u8>,
+    /// Room for one time stamp a datagram; empty when none are wanted.
+    control: Vec<[u64; CONTROL_WORDS]>,
     buffer_len: usize,
     with_peers: bool,
 }
+
+/// Enough for a control message with a timespec.
+const CONTROL_WORDS: usize = 8;
 
 impl Batch {
     /// Buffers of `buffer_len` bytes each. `with_peers` for unconnected sockets, which answer to whoever asked.
@@ -59,7 +64,16 @@ impl Batch {
                 header
             })
             .collect();
-        Self { headers, slices, peers, buffers, buffer_len, with_peers }
+        Self { headers, slices, peers, buffers, control: Vec::new(), buffer_len, with_peers }
+    }
+
+    /// With room for the arrival times that [`stamp_arrivals`] asks the kernel for.
+    pub fn with_stamps(mut self) -> Self {
+        self.control = vec![[0; CONTROL_WORDS]; BATCH];
+        for (header, control) in self.headers.iter_mut().zip(&mut self.control) {
+            header.msg_hdr.msg_control = control.as_mut_ptr().cast();
+        }
+        self
     }
 
     /// Receives up to [`BATCH`] datagrams, and says how many.
@@ -72,13 +86,16 @@ impl Batch {
             if self.with_peers {
                 header.msg_hdr.msg_namelen = PEER_LEN;
             }
+            if !self.control.is_empty() {
+                header.msg_hdr.msg_controllen = CONTROL_WORDS * size_of::<u64>();
+            }
         }
         let flags = match wait {
             Wait::ForOne => libc::MSG_WAITFORONE,
             Wait::Never => libc::MSG_DONTWAIT,
         };
-        // SAFETY: each header points to a buffer, an iovec and (with_peers) an address that `self` owns and
-        // that do not move; their lengths were just set to what is really there.
+        // SAFETY: each header points to a buffer, an iovec, and where wanted an address and a control buffer, that
+        // `self` owns and that do not move; their lengths were just set to what is really there.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -96,6 +113,27 @@ impl Batch {
         let start = index * self.buffer_len;
         let len = (self.headers[index].msg_len as usize).min(self.buffer_len);
         &self.buffers[start..start + len]
+    }
+
+    /// When datagram `index` arrived at its socket, in nanoseconds of the system's time; none when not stamped.
+    pub fn arrival(&self, index: usize) -> Option<u64> {
+        if self.control.is_empty() {
+            return None;
+        }
+        let header = &self.headers[index].msg_hdr;
+        // SAFETY: the control buffer is aligned for cmsghdr, and the kernel set its length to what it wrote;
+        // CMSG_FIRSTHDR gives null unless a whole header fits.
+        let cmsg = unsafe { libc::CMSG_FIRSTHDR(header).as_ref()? };
+        // SAFETY: CMSG_LEN only computes.
+        let wanted = unsafe { libc::CMSG_LEN(size_of::<libc::timespec>() as libc::c_uint) } as usize;
+        if (cmsg.cmsg_level, cmsg.cmsg_type) != (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS)
+            || cmsg.cmsg_len < wanted
+        {
+            return None;
+        }
+        // SAFETY: a control message of that type and length holds a timespec.
+        let time = unsafe { libc::CMSG_DATA(cmsg).cast::<libc::timespec>().read_unaligned() };
+        Some(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
     }
 
     /// The whole buffer of datagram `index`, and how many bytes of it were received.
@@ -228,27 +266,35 @@ pub fn send_each(socket: &UdpSocket, datagrams: &[IoSlice<'_>]) -> Result<(), (u
     Ok(())
 }
 
+/// Asks the kernel to stamp each datagram with the time it arrived at `socket`.
+///
+/// # Errors
+/// The kernel's.
+pub fn stamp_arrivals(socket: &UdpSocket) -> io::Result<()> {
+    set_option(socket, libc::SO_TIMESTAMPNS, 1)
+}
+
 /// Asks the kernel for a receive buffer of `bytes`, past the system's limit where we may (`SO_RCVBUFFORCE`).
 ///
 /// # Errors
 /// The kernel's.
 pub fn set_receive_buffer(socket: &UdpSocket, bytes: usize) -> io::Result<()> {
     let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
-    let mut done = Err(io::ErrorKind::Unsupported.into());
-    for option in [libc::SO_RCVBUFFORCE, libc::SO_RCVBUF] {
-        // SAFETY: the value is a c_int with its own length.
-        let result = unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                option,
-                ptr::from_ref(&bytes).cast(),
-                size_of_val(&bytes) as libc::socklen_t,
-            )
-        };
-        done = if result == 0 { return Ok(()) } else { Err(io::Error::last_os_error()) };
-    }
-    done
+    set_option(socket, libc::SO_RCVBUFFORCE, bytes).or_else(|_| set_option(socket, libc::SO_RCVBUF, bytes))
+}
+
+fn set_option(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the value is a c_int with its own length.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            ptr::from_ref(&value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 const PEER_LEN: libc::socklen_t = size_of::<libc::sockaddr_storage>() as libc::socklen_t;

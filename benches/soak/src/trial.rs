@@ -156,13 +156,20 @@ const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Names of the hosts file at `rate` queries a second.
 pub fn hosts(rate: u64) -> Result<Stream, String> {
-    bench::hosts_stream(8, Pace::Rate(rate))
+    Ok(Stream { stamped: true, ..bench::hosts_stream(8, Pace::Rate(rate))? })
 }
 
 /// A few hundred names that the upstream knows and the cache holds, at `rate` queries a second.
 pub fn cached(rate: u64) -> Result<Stream, String> {
     let names = Names::from_pattern("known{}.cached.example.", 500, TYPE_A)?;
-    Ok(Stream { label: "cached".into(), names, sockets: 8, pace: Pace::Rate(rate), expect: Expect::ANSWER })
+    Ok(Stream {
+        label: "cached".into(),
+        names,
+        sockets: 8,
+        pace: Pace::Rate(rate),
+        expect: Expect::ANSWER,
+        stamped: true,
+    })
 }
 
 /// Names never asked before, at `pace`; any response will do.

@@ -27,6 +27,7 @@ PACE   --window N                so many unanswered queries a socket, as fast as
 --any             count any response as good, not only NOERROR with an answer
 --no-gso          send by sendmmsg
 --spin            poll without sleeping: only on a core of its own
+--stamped         latency to the answer's arrival by the kernel's stamp, not to our reading it
 --beside FILE     names asked beside, as a stream of its own, over 8 sockets  [--beside-rate N (1000)]";
 
 fn main() -> ExitCode {
@@ -53,7 +54,14 @@ fn run() -> Result<String, String> {
     };
     let expect = if args.switch("--any") { Expect::ANY } else { Expect::ANSWER };
     let sockets = args.value("--sockets")?.unwrap_or(8);
-    let mut streams = vec![Stream { label: "flood".into(), names, sockets, pace, expect }];
+    let mut streams = vec![Stream {
+        label: "flood".into(),
+        names,
+        sockets,
+        pace,
+        expect,
+        stamped: args.switch("--stamped"),
+    }];
     let beside_rate = args.value("--beside-rate")?.unwrap_or(1000);
     if let Some(file) = args.value::<PathBuf>("--beside")? {
         streams.push(Stream {
@@ -62,14 +70,14 @@ fn run() -> Result<String, String> {
             sockets: 8,
             pace: Pace::Rate(beside_rate),
             expect: Expect::ANSWER,
+            stamped: true,
         });
     }
+    let seconds = args.value("--seconds")?.unwrap_or(5.0);
     let plan = Plan {
         target,
         streams,
-        duration: Duration::from_secs_f64(
-            args.value::<f64>("--seconds")?.unwrap_or(5.0).clamp(0.0, 86_400.0),
-        ),
+        duration: Duration::try_from_secs_f64(seconds).map_err(|error| format!("--seconds: {error}"))?,
         queries_max: args.value("--max")?.unwrap_or(100_000_000),
         timeout: Duration::from_millis(args.value("--timeout-ms")?.unwrap_or(2000)),
         gso: !args.switch("--no-gso"),

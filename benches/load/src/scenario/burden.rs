@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Entrant, Scenario};
 use crate::bench::{self, Bench, Load, NAMES, OUTSTANDING, Running};
-use crate::flood::{Expect, Outcome, Pace};
+use crate::flood::{Expect, Outcome, Pace, Stream};
 use crate::server::{Job, Kind, Log};
 use crate::table::{Column, plain};
 
@@ -91,7 +91,7 @@ fn random_flood(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
     let (job, _upstream) = bench.whole_job(NAMES, &[])?;
     let running = start(bench, entrant, &job)?;
     let flood = bench::unique_stream(OUTSTANDING, Pace::Window(1), Expect::ANSWER, 0)?;
-    let beside = bench::hosts_stream(8, Pace::Rate(BESIDE_RATE))?;
+    let beside = beside()?;
     let outcomes = bench.flood(Load::new(vec![flood, beside], bench.long_seconds))?;
     let (_, peak) = running.memory_mib()?;
     running.process.stop();
@@ -106,7 +106,7 @@ fn silent(bench: &Bench, entrant: &Entrant, max_concurrent: Option<u32>) -> Resu
     let (job, _upstream) = bench.whole_job(NAMES, &["--silent"])?;
     let running = start(bench, entrant, &Job { max_concurrent, ..job })?;
     let flood = bench::unique_stream(OUTSTANDING, Pace::Rate(SILENT_RATE), Expect::ANY, 0)?;
-    let beside = bench::hosts_stream(8, Pace::Rate(BESIDE_RATE))?;
+    let beside = beside()?;
     let load = Load::new(vec![flood, beside], bench.long_seconds);
     let outcomes = bench.flood(Load { timeout: SILENT_PATIENCE, ..load })?;
     let (_, peak) = running.memory_mib()?;
@@ -121,7 +121,7 @@ fn silent(bench: &Bench, entrant: &Entrant, max_concurrent: Option<u32>) -> Resu
 fn reload(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
     let (job, _upstream) = bench.whole_job(NAMES, &[])?;
     let running = start(bench, entrant, &Job { log: Log::Off, ..job })?;
-    let stream = bench::hosts_stream(OUTSTANDING, Pace::Rate(RELOAD_RATE))?;
+    let stream = Stream { stamped: true, ..bench::hosts_stream(OUTSTANDING, Pace::Rate(RELOAD_RATE))? };
     let seconds = (RELOAD_EVERY * RELOADS as u32).as_secs() + 2;
     let load = Load::new(vec![stream], seconds);
     let load = Load { timeout: Duration::from_secs(5), ..load };
@@ -153,6 +153,10 @@ fn reload(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
 
 fn start(bench: &Bench, entrant: &Entrant, job: &Job) -> Result<Running, String> {
     super::steady::start_hosts(bench, entrant, job)
+}
+
+fn beside() -> Result<Stream, String> {
+    Ok(Stream { stamped: true, ..bench::hosts_stream(8, Pace::Rate(BESIDE_RATE))? })
 }
 
 /// Latencies, lost and wrong of the hosts names asked beside.
