@@ -203,32 +203,30 @@ impl Name {
         &self.bytes[..self.len as usize]
     }
 
-    /// Appends the presentation form, as [`write_text`] has it, but fast for the usual name, in which nothing needs an escape.
-    pub fn push_text(&self, out: &mut Vec<u8>) {
+    /// Writes the presentation form to the front of `out` and returns its length: fast, but only for names in which no byte needs an
+    /// escape, as in nearly all. `None` for others, and if `out` is shorter than the wire form.
+    pub fn write_plain_text(&self, out: &mut [u8]) -> Option<usize> {
         let wire = self.as_bytes();
-        let start = out.len();
-        // A wire name is its text one byte further on, with length bytes where the dots go.
-        out.extend_from_slice(&wire[1..]);
-        out.push(b'.');
         if self.is_root() {
-            out.truncate(start + 1);
-            out[start] = b'.';
-            return;
+            *out.first_mut()? = b'.';
+            return Some(1);
         }
-        let text = &mut out[start..];
+        // A wire name is its text one byte further on, with length bytes where the dots go.
+        let text = out.get_mut(..wire.len() - 1)?;
+        text.copy_from_slice(&wire[1..]);
         let mut dot = usize::from(wire[0]);
-        for _ in 1..self.labels {
+        let mut plain = true;
+        let mut start = 0;
+        loop {
+            plain &= text[start..dot].iter().all(|&byte| PLAIN[usize::from(byte)]);
             let length = usize::from(text[dot]);
             text[dot] = b'.';
-            dot += 1 + length;
+            if length == 0 {
+                return plain.then_some(dot + 1);
+            }
+            start = dot + 1;
+            dot = start + length;
         }
-        out.truncate(start + dot);
-        let dots = out[start..].iter().filter(|&&byte| byte == b'.').count();
-        if dots + 1 != self.label_count() || !out[start..].iter().all(|&byte| is_plain(byte)) {
-            out.truncate(start);
-            return write_text(wire, out);
-        }
-        out.push(b'.');
     }
 
     /// Number of labels, the root not counted.
@@ -307,10 +305,16 @@ fn suffixes(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Whether the byte stands for itself in presentation form; the dot that ends a label does too.
-const fn is_plain(byte: u8) -> bool {
-    matches!(byte, b'!'..=b'~') && !matches!(byte, b'\'' | b'@' | b';' | b'(' | b')' | b'"' | b'\\')
-}
+/// Bytes that stand for themselves in the presentation form of a label.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        plain[byte as usize] = !matches!(byte, b'.' | b'\'' | b'@' | b';' | b'(' | b')' | b'"' | b'\\');
+        byte += 1;
+    }
+    plain
+};
 
 /// Writes the presentation form of the wire name `wire` (uncompressed), as miekg/dns does: a dot at the end, `\.` for special
 /// characters, `\DDD` for what is not printable.
@@ -413,27 +417,17 @@ mod tests {
     }
 
     #[test]
-    fn text_is_pushed_as_it_is_written() {
-        for text in [
-            ".",
-            "a.",
-            "www.example.org.",
-            r"a\.b.c.",
-            r"\000\255.x.",
-            r"\@.x.",
-            r"x.\..",
-            r"a\ b.",
-            r"\003abc.d.",
-        ] {
+    fn plain_text_is_the_text_or_nothing() {
+        let long = format!("{}a.", "abc.".repeat(63));
+        for text in
+            [".", "a.", "www.example.org.", r"a\.b.c.", r"\000\255.x.", r"\@.x.", r"x.\..", r"a\ b.", &long]
+        {
             let name = Name::from_text(text).unwrap();
-            let mut out = b"x".to_vec();
-            name.push_text(&mut out);
-            assert_eq!(String::from_utf8(out).unwrap(), format!("x{text}"));
+            let mut out = [b'x'; NAME_LEN_MAX];
+            let plain = name.write_plain_text(&mut out).map(|length| &out[..length]);
+            assert_eq!(plain, (!text.contains('\\')).then_some(text.as_bytes()), "{text}");
+            assert_eq!(name.write_plain_text(&mut out[..text.len() - 1]), None, "{text}");
         }
-        let name = Name::from_text(&format!("{}a", "abc.".repeat(63))).unwrap();
-        let mut out = Vec::new();
-        name.push_text(&mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), name.to_string());
     }
 
     #[test]
