@@ -3,11 +3,16 @@
 //! Invariant: no plugin imports another. A new plugin is a folder, a row here, and a row in README's table.
 
 mod hosts;
+mod log;
 
 use crate::chain::PluginSpec;
 
 /// The plugins waypost has, in the order of their chain, whatever the order in the file.
-pub const ORDER: &[&PluginSpec] = &[&hosts::SPEC];
+#[rustfmt::skip] // one row each
+pub const ORDER: &[&PluginSpec] = &[
+    &log::SPEC,
+    &hosts::SPEC,
+];
 
 /// The directives of CoreDNS 1.14.7, in its order: what is here but not in [`ORDER`] is refused by name.
 pub const COREDNS_ORDER: &[&str] = &[
