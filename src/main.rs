@@ -1,2 +1,7 @@
 //! The `waypost` binary: arguments in, exit code out.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    waypost::cli::run(std::env::args_os().skip(1))
+}

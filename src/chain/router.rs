@@ -174,3 +174,88 @@ fn collect_metadata(block: &Block, query: &mut Query) {
     }
     query.set_metadata(labels);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::testing::{address, block, query};
+
+    fn router(zones: &[&str]) -> Arc<Router> {
+        let mut router = Router::new("dns://:53");
+        let shared = block(vec![("whoami", address(1))]);
+        for zone in zones {
+            router.add(&zone.parse().unwrap(), &shared, "", None);
+        }
+        Arc::new(router)
+    }
+
+    fn check(zones: &[&str], name: &str, qtype: Rtype, want: Option<&str>) {
+        let mut query = query(name, qtype);
+        let found = router(zones).find(&mut query).is_some();
+        assert_eq!(found.then_some(query.zone), want, "{name} {qtype} in {zones:?}");
+    }
+
+    #[test]
+    fn the_longest_zone_wins() {
+        let zones = ["org", "example.org", "."];
+        check(&zones, "a.example.org", Rtype::A, Some("example.org."));
+        check(&zones, "EXAMPLE.org", Rtype::A, Some("example.org."));
+        check(&zones, "badexample.org", Rtype::A, Some("org."));
+        check(&zones, "org", Rtype::A, Some("org."));
+        check(&zones, "com", Rtype::A, Some("."));
+        check(&zones, ".", Rtype::A, Some("."));
+        check(&zones[..2], "com", Rtype::A, None);
+        check(&zones[..2], ".", Rtype::A, None);
+    }
+
+    #[test]
+    fn ds_belongs_to_the_parent() {
+        let zones = ["org", "example.org", "."];
+        check(&zones, "example.org", Rtype::DS, Some("org."));
+        check(&zones, "a.example.org", Rtype::DS, Some("org."));
+        check(&zones, "com", Rtype::DS, Some("."));
+    }
+
+    #[test]
+    fn other_classes_are_served_only_where_asked_for() {
+        let ask = |other_classes| {
+            let mut builder = crate::chain::BlockBuilder::default();
+            builder.push("whoami", address(1));
+            builder.other_classes = other_classes;
+            let mut router = Router::new("dns://:53");
+            router.add(&Name::root(), &Arc::new(builder.build()), "", None);
+            let mut wire = crate::chain::testing::query_wire("version.bind", Rtype::TXT, None);
+            let end = wire.len();
+            wire[end - 1] = 3;
+            router.find(&mut crate::chain::testing::query_of(&wire)).is_some()
+        };
+        assert!(!ask(false));
+        assert!(ask(true));
+    }
+
+    #[test]
+    fn a_view_that_passes_gives_way_to_the_next_and_then_to_shorter_zones() {
+        let shared = block(vec![("whoami", address(1))]);
+        let mut router = Router::new("dns://:53");
+        let zone: Name = "example.org".parse().unwrap();
+        router.add(&zone, &shared, "v1", Some(Arc::new(|q: &Query| q.qtype() == Rtype::A)));
+        router.add(&zone, &shared, "v2", Some(Arc::new(|q: &Query| q.qtype() == Rtype::AAAA)));
+        router.add(&Name::root(), &shared, "", None);
+        for (qtype, want) in [
+            (Rtype::A, ("example.org.", "v1")),
+            (Rtype::AAAA, ("example.org.", "v2")),
+            (Rtype::TXT, (".", "")),
+        ] {
+            let mut query = query("www.example.org", qtype);
+            assert!(router.find(&mut query).is_some());
+            assert_eq!((query.zone, query.view), want);
+        }
+    }
+
+    #[test]
+    fn a_block_without_handlers_refuses() {
+        let mut router = Router::new("dns://:53");
+        router.add(&Name::root(), &block(Vec::new()), "", None);
+        assert!(router.find(&mut query("a", Rtype::A)).is_none());
+    }
+}

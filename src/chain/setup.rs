@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::capability::Capabilities;
 use super::{MetadataSource, Plugin, Query};
-use crate::config::{Diagnostic, Directive};
+use crate::config::{self, Address, Diagnostic, Directive, Word};
 use crate::wire::Name;
 
 /// What a plugin puts into the chain: nothing (it only configured its block), one handler, or several in a row.
@@ -27,6 +27,8 @@ pub struct Setup<'a> {
     pub directives: &'a [&'a Directive],
     /// The zones of the block, from its keys.
     pub zones: &'a [Name],
+    /// What the block's keys come to: zones with schemes and ports.
+    pub addresses: &'a [Address],
     /// The block itself.
     pub block: &'a mut BlockSetup,
 }
@@ -62,8 +64,6 @@ pub struct BlockSetup {
     pub reload: Option<ReloadSettings>,
     /// What plugins accept, but is probably not what was meant.
     pub warnings: Vec<Diagnostic>,
-    /// The addresses waypost itself will listen on, to notice a forwarder that would ask itself; ports of this block.
-    pub own_ports: Vec<u16>,
     marks: usize,
 }
 
@@ -94,6 +94,12 @@ impl Setup<'_> {
     /// Keeps a warning about the configuration, to be shown when all is read.
     pub fn warn(&mut self, warning: Diagnostic) {
         self.block.warnings.push(warning.as_warning());
+    }
+
+    /// The zones that `words` name or, without words, those of the block; what is no zone is skipped with a warning, as CoreDNS skips it.
+    pub fn origins(&mut self, words: &[Word]) -> Vec<Name> {
+        let origins = config::origins(words, self.addresses, &mut self.block.warnings);
+        origins.iter().filter_map(|zone| Name::from_text(zone).ok()).collect()
     }
 
     /// `path` as the block's `root` makes it.

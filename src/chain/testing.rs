@@ -7,7 +7,7 @@ use super::{
     Block, BlockBuilder, BlockSetup, Built, Cx, Failure, Plugin, PluginSpec, Query, Repeat, Response, Router,
     Setup, Step, driver,
 };
-use crate::config::{Directive, SourceMap, Span, Word};
+use crate::config::{Address, Directive, Scheme, SourceMap, Span, Word};
 use crate::wire::{Class, Edns, Name, Rcode, Rtype, Section, edns, header};
 
 /// A query message: RD set, optionally with an OPT record of this size and DO bit.
@@ -202,7 +202,23 @@ pub fn build_in(
     let directives: Vec<&Directive> = directives.iter().collect();
     let built = match &directives[..] {
         [first, second, ..] if spec.repeat == Repeat::Once => Err(vec![second.only_once(first.span)]),
-        _ => (spec.build)(&mut Setup { directives: &directives, zones, block: &mut block }),
+        _ => {
+            let addresses: Vec<Address> = zones
+                .iter()
+                .map(|zone| Address {
+                    scheme: Scheme::Dns,
+                    zone: zone.to_string(),
+                    port: 53,
+                    span: Span::default(),
+                })
+                .collect();
+            (spec.build)(&mut Setup {
+                directives: &directives,
+                zones,
+                addresses: &addresses,
+                block: &mut block,
+            })
+        }
     };
     match built {
         Ok(built) => Ok((built, block)),

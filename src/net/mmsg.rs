@@ -131,7 +131,7 @@ impl RecvBatch {
             return None;
         }
         let header = &self.headers[i].msg_hdr;
-        let control = &self.controls[i].0[..(header.msg_controllen as usize).min(CONTROL)];
+        let control = &self.controls[i].0[..header.msg_controllen.min(CONTROL)];
         parse_packet_info(control)
     }
 }

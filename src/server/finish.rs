@@ -63,3 +63,107 @@ pub(super) fn shrink(query_had_opt: bool, wire: &mut Vec<u8>) {
         header::set_count(wire, 3, 1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Failure;
+    use crate::chain::testing::{query_of, query_wire};
+    use crate::wire::{Class, Edns, Rtype, Section, record};
+
+    fn answer(query: &Query, addresses: u8) -> Response {
+        let mut response = Response::default();
+        response.start(query, true, Rcode::NOERROR);
+        for i in 0..addresses {
+            response.push(Section::Answer, None, Rtype::A, Class::IN, 60, &[192, 0, 2, i]);
+        }
+        response
+    }
+
+    fn opt_of(wire: &[u8]) -> Option<Edns> {
+        let opt = record::records(wire).map(Result::unwrap).find(|r| r.rtype == Rtype::OPT)?;
+        Some(Edns::parse(wire, opt.start).unwrap().0)
+    }
+
+    #[test]
+    fn the_opt_record_answers_that_of_the_client_and_comes_unasked_to_nobody() {
+        for (opt, want) in [
+            (None, None),
+            (Some((1232, false)), Some((1232, false))),
+            (Some((4096, true)), Some((4096, true))),
+        ] {
+            let query = query_of(&query_wire("a.example.", Rtype::A, opt));
+            let mut response = answer(&query, 1);
+            response.push_option(edns::code::NSID, b"x");
+            assert!(finish(&query, &mut response));
+            let got = opt_of(response.wire());
+            assert_eq!(got.as_ref().map(|e| (e.udp_size, e.dnssec_ok())), want);
+            assert_eq!(got.map_or(0, |e| e.options(response.wire()).count()), usize::from(want.is_some()));
+        }
+    }
+
+    #[test]
+    fn an_answer_fits_what_the_client_takes() {
+        for (opt, limit) in
+            [(None, 512), (Some((100, false)), 512), (Some((1232, false)), 1232), (Some((4096, true)), 4096)]
+        {
+            let query = query_of(&query_wire("a.example.", Rtype::A, opt));
+            let mut response = answer(&query, 200);
+            assert!(finish(&query, &mut response));
+            assert!(response.wire().len() <= limit, "{} over {limit}", response.wire().len());
+            assert_eq!(response.flags().has(Flags::TC), limit < 4096);
+            // An RRset comes whole or not at all.
+            let addresses = record::records(response.wire()).filter(|r| r.unwrap().rtype == Rtype::A).count();
+            assert_eq!(addresses, if limit < 4096 { 0 } else { 200 });
+            assert_eq!(opt_of(response.wire()).is_some(), opt.is_some());
+        }
+    }
+
+    #[test]
+    fn over_a_stream_everything_fits() {
+        let mut query = query_of(&query_wire("a.example.", Rtype::A, None));
+        query.transport = crate::chain::Transport::Tcp;
+        let mut response = answer(&query, 255);
+        assert!(finish(&query, &mut response));
+        assert!(!response.flags().has(Flags::TC));
+    }
+
+    #[test]
+    fn failures_become_empty_answers_and_other_codes_silence() {
+        let query = query_of(&query_wire("A.example.", Rtype::A, Some((1232, true))));
+        for (rcode, sent) in [
+            (Rcode::SERVFAIL, true),
+            (Rcode::REFUSED, true),
+            (Rcode::FORMERR, true),
+            (Rcode::NOTIMP, true),
+            (Rcode::NXDOMAIN, false),
+        ] {
+            let mut response = Response::default();
+            response.fail(rcode, Some(Failure::new("why")));
+            assert_eq!(finish(&query, &mut response), sent, "{rcode}");
+            if sent {
+                let flags = response.flags();
+                assert_eq!((flags.rcode(), flags.has(Flags::RD), flags.has(Flags::AA)), (rcode, true, false));
+                assert_eq!(header::counts(response.wire()), [1, 0, 0, 1]);
+                assert_eq!(&response.wire()[12..15], b"\x01A\x07", "the client's spelling");
+            }
+        }
+        let mut dropped = Response::default();
+        dropped.drop_silently();
+        assert!(!finish(&query, &mut dropped));
+    }
+
+    #[test]
+    fn what_the_path_does_not_take_is_cut_to_its_question() {
+        for opt in [None, Some((4096, true))] {
+            let query = query_of(&query_wire("a.example.", Rtype::A, opt));
+            let mut response = answer(&query, 20);
+            assert!(finish(&query, &mut response));
+            let mut wire = response.wire().to_vec();
+            shrink(opt.is_some(), &mut wire);
+            assert!(Flags::of(&wire).has(Flags::TC));
+            assert_eq!(header::counts(&wire), [1, 0, 0, u16::from(opt.is_some())]);
+            assert_eq!(opt_of(&wire).is_some(), opt.is_some());
+        }
+    }
+}

@@ -13,11 +13,8 @@ pub fn to_limit(message: &mut Vec<u8>, limit: usize) -> bool {
     if message.len() <= limit {
         return false;
     }
-    let cut = find_cut(message, limit).unwrap_or_else(|_| Cut {
-        len: header::HEADER_LEN,
-        kept: [0; 3],
-        question: false,
-    });
+    let cut =
+        find_cut(message, limit).unwrap_or(Cut { len: header::HEADER_LEN, kept: [0; 3], question: false });
     message.truncate(cut.len);
     if !cut.question {
         header::set_count(message, 0, 0);

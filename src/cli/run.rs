@@ -1,0 +1,170 @@
+//! `waypost run`: start, serve, reload, end.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::args::Flags;
+use crate::config;
+use crate::control::runtime::ControlRuntime;
+use crate::control::signals::{Signal, Signals};
+use crate::instance::{Running, Source, StartError};
+use crate::log;
+use crate::server;
+
+/// How long queries that wait may take to be answered at the end.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the last log lines may take to be read.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// The configuration's name if none is given.
+const COREFILE: &str = "Corefile";
+
+/// Where the configuration is, by the flags.
+pub(super) fn source(flags: &Flags) -> io::Result<Source> {
+    match &flags.conf {
+        Some(conf) if conf.as_os_str() == "stdin" => Source::from_stdin(),
+        Some(conf) => Ok(Source::File(conf.clone())),
+        None if Path::new(COREFILE).symlink_metadata().is_ok() => Ok(Source::File(COREFILE.into())),
+        None => Ok(Source::Default),
+    }
+}
+
+/// Serves until a signal ends it.
+#[allow(clippy::print_stderr, reason = "errors at start go to the terminal")]
+pub(super) fn run(flags: &Flags) -> ExitCode {
+    match start(flags) {
+        Ok(code) => code,
+        Err(error) => {
+            log::flush(FLUSH_LIMIT);
+            eprintln!("{}", error.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(flags: &Flags) -> Result<ExitCode, String> {
+    log::start();
+    server::install_panic_hook();
+    let control = ControlRuntime::start().map_err(|error| format!("starting the control plane: {error}"))?;
+    let code = control.block_on(async {
+        let signals = Signals::listen().map_err(|error| format!("catching signals: {error}"))?;
+        let source = source(flags).map_err(|error| format!("reading standard input: {error}"))?;
+        let dns_port = flags.dns_port.unwrap_or(config::DNS_PORT);
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let (running, plan) =
+            Running::start(source, dns_port, workers, control.handle()).map_err(|error| explain(&error))?;
+        if !flags.quiet {
+            Running::print_banner(&plan);
+        }
+        let pidfile = flags.pidfile.as_deref().map(PidFile::write);
+        let code = serve(running, signals).await;
+        drop(pidfile);
+        Ok::<_, String>(code)
+    })?;
+    log::flush(FLUSH_LIMIT);
+    control.shut_down(Duration::from_millis(100));
+    Ok(ExitCode::from(code))
+}
+
+/// Carries out signals until one ends the process; returns the exit code.
+async fn serve(mut running: Running, mut signals: Signals) -> u8 {
+    loop {
+        match signals.next().await {
+            Signal::Reload => {
+                tracing::info!("SIGUSR1: Reloading");
+                reload(&mut running);
+            }
+            Signal::Terminate => {
+                tracing::info!("SIGTERM: Shutting down servers then terminating");
+                return stop(running, signals, STOP_LIMIT).await;
+            }
+            Signal::Interrupt => {
+                tracing::info!("SIGINT: Shutting down");
+                return stop(running, signals, Duration::ZERO).await;
+            }
+            Signal::ForceQuit => return 2,
+            Signal::Quit => return 0,
+        }
+    }
+}
+
+/// Stops `running` while still listening for signals that want it faster.
+async fn stop(running: Running, mut signals: Signals, limit: Duration) -> u8 {
+    let stopped = tokio::task::spawn_blocking(move || running.stop(limit));
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            _ = &mut stopped => return 0,
+            signal = signals.next() => match signal {
+                Signal::ForceQuit => {
+                    tracing::info!("SIGINT: Force quit");
+                    return 2;
+                }
+                Signal::Quit => return 0,
+                Signal::Terminate | Signal::Interrupt | Signal::Reload => {}
+            },
+        }
+    }
+}
+
+/// Reloads and says how it went; on an error the old configuration serves on.
+fn reload(running: &mut Running) {
+    tracing::info!("Reloading");
+    match running.reload() {
+        Ok(()) => tracing::info!("Reloading complete"),
+        Err(error) => {
+            crate::metrics::names::RELOAD_FAILED.with([]).inc();
+            tracing::error!("Restart failed: {}", explain(&error));
+        }
+    }
+}
+
+/// The error with what can be done about it.
+fn explain(error: &StartError) -> String {
+    let StartError::Bind(bind) = error else { return error.to_string() };
+    let port = bind.address.port();
+    let hint = match bind.source.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "\nPort {port} is below 1024 and needs the right to bind it. Any of these gives it:\n  \
+             - run as root\n  \
+             - setcap cap_net_bind_service=+ep {}\n  \
+             - in a systemd unit: AmbientCapabilities=CAP_NET_BIND_SERVICE\n  \
+             - in a container: --cap-add NET_BIND_SERVICE\n\
+             Or serve another port: waypost -p 1053",
+            std::env::current_exe().unwrap_or_else(|_| "waypost".into()).display()
+        ),
+        io::ErrorKind::AddrInUse => format!(
+            "\nAnother program listens on port {port} (perhaps a second waypost, or the stub of systemd-resolved on 127.0.0.53).\n\
+             This shows which: ss -lpn 'sport = :{port}'"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            "\nThe address is not one of this machine's; `ip address` shows them.".to_owned()
+        }
+        _ => String::new(),
+    };
+    format!("{error}{hint}")
+}
+
+/// The file with our process ID; removed when dropped.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(path: &Path) -> Self {
+        if let Err(error) = std::fs::write(path, format!("{}\n", std::process::id())) {
+            tracing::error!(
+                "Could not write PID file: {}",
+                config::system_error("open", &path.to_string_lossy(), &error)
+            );
+        }
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,201 @@
+//! From the tree to blocks, chains and listeners: everything but the sockets.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
+
+use super::banner;
+use crate::chain::{Background, Block, BlockBuilder, BlockSetup, Repeat, Router, Setup, StartHook, intern};
+use crate::config::{
+    self, Address, Claim, Config, Diagnostic, Directive, Refused, Scheme, ServerBlock, SourceMap,
+};
+use crate::plugins;
+use crate::server::{self, ListenerSpec, TcpLimits};
+use crate::wire::Name;
+
+/// A configuration that is ready to serve.
+pub struct Plan {
+    /// What to listen on, with the routing table of each.
+    pub listeners: Vec<ListenerSpec>,
+    /// What was accepted but is probably not what was meant.
+    pub warnings: Vec<Diagnostic>,
+    /// The texts behind the places in warnings.
+    pub sources: SourceMap,
+    /// The zones and where they are served, a line each.
+    pub banner: Vec<String>,
+    /// Whether debug lines are logged.
+    pub debug: bool,
+    pub(super) background: Vec<Background>,
+    pub(super) on_start: Vec<StartHook>,
+    pub(super) on_stop: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// A block that was built, and what its keys and plugins said of where it stands.
+struct Built {
+    addresses: Vec<Address>,
+    bind: Vec<(IpAddr, u32)>,
+    served: bool,
+    block: Arc<Block>,
+}
+
+/// Builds all blocks of `config`; `dns_port` is the port of keys without one.
+///
+/// # Errors
+/// All errors of all blocks and plugins.
+pub(super) fn build(config: Config, dns_port: u16) -> Result<Plan, Refused> {
+    let mut errors = Vec::new();
+    let mut plan = Plan {
+        listeners: Vec::new(),
+        warnings: config.warnings,
+        sources: config.sources,
+        banner: Vec::new(),
+        debug: false,
+        background: Vec::new(),
+        on_start: Vec::new(),
+        on_stop: Vec::new(),
+    };
+    let mut built = Vec::new();
+    for source in &config.blocks {
+        match build_block(source, dns_port, &mut plan) {
+            Ok(block) => built.push(block),
+            Err(found) => errors.extend(found),
+        }
+    }
+    errors.extend(duplicates(&built));
+    if !errors.is_empty() {
+        return Err(Refused { errors, warnings: plan.warnings, sources: plan.sources });
+    }
+    listen(built, &mut plan);
+    Ok(plan)
+}
+
+fn build_block(source: &ServerBlock, dns_port: u16, plan: &mut Plan) -> Result<Built, Vec<Diagnostic>> {
+    let addresses = config::addresses(source, dns_port)?;
+    let mut errors: Vec<Diagnostic> = addresses.iter().filter_map(unserved_scheme).collect();
+    let zones: Vec<Name> = addresses.iter().filter_map(|a| Name::from_text(&a.zone).ok()).collect();
+    let mut setup = BlockSetup::default();
+    let mut builder = BlockBuilder::default();
+    for spec in plugins::ORDER {
+        let directives: Vec<&Directive> = source.named(spec.name).collect();
+        let Some(first) = directives.first() else { continue };
+        if spec.repeat == Repeat::Once
+            && let Some(second) = directives.get(1)
+        {
+            errors.push(second.only_once(first.span).in_plugin(spec.name));
+            continue;
+        }
+        let mut view =
+            Setup { directives: &directives, zones: &zones, addresses: &addresses, block: &mut setup };
+        match (spec.build)(&mut view) {
+            Ok(plugins) => plugins.into_iter().for_each(|plugin| builder.push(spec.name, plugin)),
+            Err(found) => errors.extend(found.into_iter().map(|e| e.in_plugin(spec.name))),
+        }
+    }
+    plan.warnings.append(&mut setup.warnings);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    builder.debug = setup.debug;
+    builder.other_classes = setup.other_classes;
+    builder.stacktrace = setup.stacktrace;
+    if let Some(zones) = setup.metadata_zones.take() {
+        builder.collect_metadata(zones, std::mem::take(&mut setup.metadata_sources));
+    }
+    plan.debug |= setup.debug;
+    plan.background.append(&mut setup.background);
+    plan.on_start.append(&mut setup.on_start);
+    plan.on_stop.append(&mut setup.on_stop);
+    Ok(Built {
+        addresses,
+        bind: setup.bind,
+        served: !setup.bind_excludes_all,
+        block: Arc::new(builder.build()),
+    })
+}
+
+/// What waypost does not serve yet is refused, by name.
+fn unserved_scheme(address: &Address) -> Option<Diagnostic> {
+    match address.scheme {
+        // CoreDNS serves `tls://` without certificates in plain text; so do we, as the block can have none yet.
+        Scheme::Dns | Scheme::Tls => None,
+        scheme @ (Scheme::Quic | Scheme::Grpc | Scheme::Https | Scheme::Https3 | Scheme::Unix) => Some(
+            Diagnostic::bare(address.span, format!("waypost does not serve {}:// yet", scheme.as_str()))
+                .help("served are dns:// (UDP and TCP; the default) and tls:// in plain text"),
+        ),
+    }
+}
+
+/// Blocks that claim the same zone on the same listener.
+fn duplicates(built: &[Built]) -> Vec<Diagnostic> {
+    let binds: Vec<Vec<String>> =
+        built.iter().map(|b| b.bind.iter().map(|(ip, _)| ip.to_string()).collect()).collect();
+    let claims = built.iter().zip(&binds).flat_map(|(built, bind)| {
+        built.addresses.iter().map(|address| Claim { address, bind, has_view: false })
+    });
+    config::duplicate_claims(claims)
+}
+
+/// A listener's place in order: scheme, then address.
+type Place = (Scheme, SocketAddr);
+
+/// Groups the blocks by listener, as CoreDNS does: one for each scheme, local address and port.
+fn listen(built: Vec<Built>, plan: &mut Plan) {
+    let mut routers: BTreeMap<Place, (Router, Vec<String>)> = BTreeMap::new();
+    for Built { addresses, bind, served, block } in built {
+        if !served {
+            continue;
+        }
+        for Address { scheme, zone, port, .. } in addresses {
+            let everywhere = [(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0)];
+            let locals = if bind.is_empty() { &everywhere[..] } else { &bind[..] };
+            for &(ip, interface) in locals {
+                let local = local_address(ip, port, interface);
+                let (router, zones) = routers
+                    .entry((scheme, local))
+                    .or_insert_with(|| (Router::new(intern(&label(scheme, local))), Vec::new()));
+                if let Ok(name) = Name::from_text(&zone) {
+                    router.add(&name, &block, "", None);
+                }
+                if !zones.contains(&zone) {
+                    zones.push(zone.clone());
+                }
+            }
+        }
+    }
+    for ((scheme, address), (router, mut zones)) in routers {
+        zones.sort();
+        for zone in &zones {
+            if !banner::is_preferred_syntax(zone) {
+                plan.banner
+                    .push(format!("Warning: Domain \"{zone}\" does not follow RFC1035 preferred syntax"));
+            }
+            let prefix =
+                if scheme == Scheme::Dns { String::new() } else { format!("{}://", scheme.as_str()) };
+            let on =
+                if address.ip().is_unspecified() { String::new() } else { format!(" on {}", address.ip()) };
+            plan.banner.push(format!("{prefix}{zone}:{}{on}", address.port()));
+        }
+        plan.listeners.push(ListenerSpec {
+            scheme: if scheme == Scheme::Dns { server::Scheme::Dns } else { server::Scheme::PlainTls },
+            address,
+            router: Arc::new(router),
+            limits: TcpLimits::default(),
+        });
+    }
+}
+
+fn local_address(ip: IpAddr, port: u16, interface: u32) -> SocketAddr {
+    match ip {
+        IpAddr::V4(v4) => SocketAddr::from((v4, port)),
+        IpAddr::V6(v6) => SocketAddr::V6(SocketAddrV6::new(v6, port, 0, interface)),
+    }
+}
+
+/// The listener as metrics and logs name it: `dns://:53`, `dns://127.0.0.1:53`.
+fn label(scheme: Scheme, address: SocketAddr) -> String {
+    if address.ip().is_unspecified() && address.is_ipv6() {
+        format!("{}://:{}", scheme.as_str(), address.port())
+    } else {
+        format!("{}://{address}", scheme.as_str())
+    }
+}

@@ -1,0 +1,78 @@
+//! Where a configuration comes from.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Config, Input, Refused, Vocabulary};
+use crate::plugins;
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file, named as the user typed it. Ending in `.toml` it is TOML, else a Corefile.
+    File(PathBuf),
+    /// Standard input, read once.
+    Stdin(Vec<u8>),
+    /// There is no file: the default.
+    Default,
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The file cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// It is not a configuration.
+    Refused(Refused),
+}
+
+impl Source {
+    /// Reads standard input to its end, up to the size a configuration may have.
+    ///
+    /// # Errors
+    /// If it cannot be read or is larger.
+    pub fn from_stdin() -> io::Result<Self> {
+        let mut text = Vec::new();
+        io::stdin().lock().take(config::FILE_SIZE_MAX + 1).read_to_end(&mut text)?;
+        if text.len() as u64 > config::FILE_SIZE_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(Self::Stdin(text))
+    }
+
+    /// The file, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Stdin(_) | Self::Default => None,
+        }
+    }
+}
+
+/// Reads the configuration of `source` with everything it imports.
+///
+/// # Errors
+/// All errors of the file at once.
+pub(super) fn load(source: &Source) -> Result<Config, LoadError> {
+    let known: Vec<&str> = plugins::ORDER.iter().map(|spec| spec.name).collect();
+    let missing: Vec<&str> =
+        plugins::COREDNS_ORDER.iter().copied().filter(|name| plugins::find(name).is_none()).collect();
+    let (name, text) = match source {
+        Source::File(path) => {
+            let text =
+                config::read_bounded(path).map_err(|error| LoadError::Unreadable(path.clone(), error))?;
+            (path.to_string_lossy().into_owned(), text)
+        }
+        Source::Stdin(text) => ("/dev/stdin".to_owned(), text.clone()),
+        Source::Default => ("Corefile".to_owned(), Vec::new()),
+    };
+    let input = Input {
+        name: &name,
+        text: &text,
+        loader: &config::Filesystem,
+        environment: &config::process_environment,
+        vocabulary: Some(Vocabulary { known: &known, missing: &missing }),
+    };
+    let parsed = config::parse_corefile(&input);
+    parsed.map_err(LoadError::Refused)
+}

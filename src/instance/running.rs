@@ -1,0 +1,162 @@
+//! What serves, and how it gives way to its successor.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::banner;
+use super::build::{Plan, build};
+use super::load::{LoadError, Source, load};
+use crate::config::Refused;
+use crate::log;
+use crate::server::{BindError, Server};
+
+/// A configuration that is being served.
+pub struct Running {
+    source: Source,
+    dns_port: u16,
+    control: Handle,
+    server: Server,
+    live: Live,
+}
+
+/// What belongs to one configuration and ends with it.
+struct Live {
+    tasks: Vec<AbortHandle>,
+    on_stop: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// Why a configuration is not served.
+#[derive(Debug)]
+pub enum StartError {
+    /// It cannot be read.
+    Unreadable(std::path::PathBuf, io::Error),
+    /// It has errors; all of them are here.
+    Refused(Refused),
+    /// A plugin could not start.
+    Plugin(String),
+    /// A socket could not be opened.
+    Bind(BindError),
+    /// The system has no threads or descriptors for workers.
+    Workers(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(path, error) => {
+                let what = crate::config::system_error("open", &path.to_string_lossy(), error);
+                write!(f, "loading Caddyfile via flag: {what}")
+            }
+            Self::Refused(refused) => refused.fmt(f),
+            Self::Plugin(text) => f.write_str(text),
+            Self::Bind(error) => error.fmt(f),
+            Self::Workers(error) => write!(f, "starting workers: {error}"),
+        }
+    }
+}
+
+impl From<LoadError> for StartError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Unreadable(path, error) => Self::Unreadable(path, error),
+            LoadError::Refused(refused) => Self::Refused(refused),
+        }
+    }
+}
+
+/// How [`Running::stop`] went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every query was answered.
+    Clean,
+    /// Some were still waiting when the time was up.
+    CutOff,
+}
+
+impl Running {
+    /// Serves the configuration of `source` with `workers` workers; background tasks run on `control`.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is served then.
+    pub fn start(
+        source: Source,
+        dns_port: u16,
+        workers: usize,
+        control: &Handle,
+    ) -> Result<(Self, Plan), StartError> {
+        let mut plan = plan(&source, dns_port)?;
+        warn(&plan);
+        run_start_hooks(&mut plan)?;
+        let mut server = Server::start(workers).map_err(StartError::Workers)?;
+        server.apply(&plan.listeners).map_err(StartError::Bind)?;
+        log::set_debug(plan.debug);
+        let live = Live::enter(&mut plan, control);
+        Ok((Self { source, dns_port, control: control.clone(), server, live }, plan))
+    }
+
+    /// Reads the configuration again and serves it in place of the old one. Sockets that both want stay open; queries on their way
+    /// are finished by the configuration they came to.
+    ///
+    /// # Errors
+    /// [`StartError`]; the old configuration serves on, untouched.
+    pub fn reload(&mut self) -> Result<(), StartError> {
+        let mut plan = plan(&self.source, self.dns_port)?;
+        warn(&plan);
+        run_start_hooks(&mut plan)?;
+        self.server.apply(&plan.listeners).map_err(StartError::Bind)?;
+        log::set_debug(plan.debug);
+        let new = Live::enter(&mut plan, &self.control);
+        std::mem::replace(&mut self.live, new).leave();
+        Ok(())
+    }
+
+    /// Prints what is served; the first lines of a log.
+    pub fn print_banner(plan: &Plan) {
+        banner::print(plan);
+    }
+
+    /// Takes no new queries, answers those that wait, at most for `limit`, and ends.
+    pub fn stop(self, limit: Duration) -> Ended {
+        let clean = self.server.stop(limit);
+        self.live.leave();
+        if clean { Ended::Clean } else { Ended::CutOff }
+    }
+}
+
+impl Live {
+    fn enter(plan: &mut Plan, control: &Handle) -> Self {
+        let tasks = plan.background.drain(..).map(|task| control.spawn(task).abort_handle()).collect();
+        Self { tasks, on_stop: std::mem::take(&mut plan.on_stop) }
+    }
+
+    fn leave(self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+        self.on_stop.into_iter().for_each(|hook| hook());
+    }
+}
+
+/// Reads `source` and builds all of it, without opening a socket: what `check` looks at.
+///
+/// # Errors
+/// All errors of the file, or of its blocks and plugins, at once.
+pub fn plan(source: &Source, dns_port: u16) -> Result<Plan, LoadError> {
+    build(load(source)?, dns_port).map_err(LoadError::Refused)
+}
+
+fn run_start_hooks(plan: &mut Plan) -> Result<(), StartError> {
+    plan.on_start.drain(..).try_for_each(|hook| hook()).map_err(StartError::Plugin)
+}
+
+/// Logs what is probably not meant.
+fn warn(plan: &Plan) {
+    for warning in &plan.warnings {
+        tracing::warn!("{}", warning.headline(&plan.sources));
+        for help in &warning.help {
+            tracing::warn!("  {help}");
+        }
+    }
+}
