@@ -1,0 +1,6 @@
+//! The program as a whole: real processes, real sockets, the clients people use.
+//!
+//! All tests are one binary, so that it is linked once, and run side by side: each has a directory, ports, and where it needs them network
+//! namespaces of its own. A test waits for what it wants to see, never for time to pass.
+
+mod tidy;
