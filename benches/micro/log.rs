@@ -48,8 +48,12 @@ fn block(log: Option<&[&str]>) -> Arc<Block> {
         };
         let mut setup = BlockSetup::default();
         let spec = waypost::plugins::find("log").expect("log is a plugin");
-        let built =
-            (spec.build)(&mut Setup { directives: &[&directive], zones: &[Name::root()], block: &mut setup });
+        let built = (spec.build)(&mut Setup {
+            directives: &[&directive],
+            zones: &[Name::root()],
+            addresses: &[],
+            block: &mut setup,
+        });
         for plugin in built.expect("the directive is right") {
             builder.push("log", plugin);
         }

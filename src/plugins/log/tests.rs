@@ -11,7 +11,8 @@ fn log(text: &str) -> (Arc<Log>, Vec<String>) {
     let (directives, sources) = testing::directives(text);
     let directives: Vec<&Directive> = directives.iter().collect();
     let mut block = crate::chain::BlockSetup::default();
-    let mut setup = crate::chain::Setup { directives: &directives, zones: &[], block: &mut block };
+    let mut setup =
+        crate::chain::Setup { directives: &directives, zones: &[], addresses: &[], block: &mut block };
     let log = config::configure(&mut setup).expect("directives without errors");
     let warnings = block.warnings.iter().map(|warning| warning.headline(&sources));
     (Arc::new(log), warnings.collect())
