@@ -30,6 +30,16 @@ pub struct Plan {
     pub(super) on_stop: Vec<Box<dyn FnOnce() + Send>>,
 }
 
+impl Plan {
+    /// Lets the plugins do what comes before serving: read files, open their own listeners. Each hook runs once.
+    ///
+    /// # Errors
+    /// The words of the first plugin that cannot.
+    pub fn run_start_hooks(&mut self) -> Result<(), String> {
+        self.on_start.drain(..).try_for_each(|hook| hook())
+    }
+}
+
 /// A block that was built, and what its keys and plugins said of where it stands.
 struct Built {
     addresses: Vec<Address>,

@@ -90,7 +90,7 @@ impl Running {
     ) -> Result<(Self, Plan), StartError> {
         let mut plan = plan(&source, dns_port)?;
         warn(&plan);
-        run_start_hooks(&mut plan)?;
+        plan.run_start_hooks().map_err(StartError::Plugin)?;
         let mut server = Server::start(workers).map_err(StartError::Workers)?;
         server.apply(&plan.listeners).map_err(StartError::Bind)?;
         log::set_debug(plan.debug);
@@ -106,7 +106,7 @@ impl Running {
     pub fn reload(&mut self) -> Result<(), StartError> {
         let mut plan = plan(&self.source, self.dns_port)?;
         warn(&plan);
-        run_start_hooks(&mut plan)?;
+        plan.run_start_hooks().map_err(StartError::Plugin)?;
         self.server.apply(&plan.listeners).map_err(StartError::Bind)?;
         log::set_debug(plan.debug);
         let new = Live::enter(&mut plan, &self.control);
@@ -145,10 +145,6 @@ impl Live {
 /// All errors of the file, or of its blocks and plugins, at once.
 pub fn plan(source: &Source, dns_port: u16) -> Result<Plan, LoadError> {
     build(load(source)?, dns_port).map_err(LoadError::Refused)
-}
-
-fn run_start_hooks(plan: &mut Plan) -> Result<(), StartError> {
-    plan.on_start.drain(..).try_for_each(|hook| hook()).map_err(StartError::Plugin)
 }
 
 /// Logs what is probably not meant.

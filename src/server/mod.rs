@@ -17,6 +17,7 @@ mod finish;
 mod guard;
 mod late;
 mod listener;
+mod offline;
 mod serve;
 mod tcp;
 mod udp;
@@ -24,4 +25,5 @@ mod worker;
 
 pub use guard::install as install_panic_hook;
 pub use listener::{ListenerSpec, Scheme, TcpLimits};
+pub use offline::{Answer, Offline};
 pub use worker::{BindError, Server};

@@ -1,0 +1,84 @@
+//! What is asked, of which Corefile.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use waypost::instance::{Source, plan};
+use waypost::server::{Answer, Offline};
+
+/// Names in the hosts file.
+const NAMES: usize = 10_000;
+
+/// A Corefile and what it is good for.
+pub(crate) struct Scenario {
+    /// Its name on the command line and in the table.
+    pub(crate) name: &'static str,
+    /// The body of the server block; `HOSTS` stands for the path of a hosts file with [`NAMES`] names.
+    body: &'static str,
+}
+
+/// Every scenario.
+pub(crate) const ALL: &[Scenario] = &[
+    Scenario { name: "hosts-hit", body: "hosts HOSTS" },
+    Scenario { name: "hosts-hit-log", body: "hosts HOSTS\nlog" },
+    // Below the cache stands hosts: once asked, a name is answered by the cache.
+    Scenario { name: "cache-hit", body: "cache {\nsuccess 40000\n}\nhosts HOSTS" },
+    Scenario {
+        name: "whole-corefile-hit",
+        body: "hosts HOSTS {\nreload 1m\nfallthrough\n}\nforward . 127.0.0.1:9 {\nmax_concurrent 1000\n}\ncache 30 {\nsuccess 40000\n}\nlog\nerrors",
+    },
+];
+
+/// A scenario with its Corefile built and its caches warm.
+pub(crate) struct Prepared {
+    offline: Offline,
+    queries: Vec<Vec<u8>>,
+}
+
+impl Scenario {
+    /// Writes the hosts file, builds the Corefile and asks every name once.
+    pub(crate) fn prepare(&self) -> Prepared {
+        let path = hosts_file();
+        let corefile = format!(".:5353 {{\n{}\n}}\n", self.body.replace("HOSTS", &path.to_string_lossy()));
+        let mut plan = plan(&Source::Stdin(corefile.into_bytes()), 53)
+            .unwrap_or_else(|e| panic!("{}: {e:?}", self.name));
+        plan.run_start_hooks().unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let mut offline = Offline::new(plan.listeners.remove(0).router);
+        let queries: Vec<Vec<u8>> = (0..NAMES).map(query).collect();
+        for query in &queries {
+            assert!(matches!(offline.answer(query), Answer::Bytes(_)), "{}", self.name);
+        }
+        waypost::log::discard();
+        let _ = std::fs::remove_file(path);
+        Prepared { offline, queries }
+    }
+}
+
+impl Prepared {
+    /// Asks the name of this turn. Log lines are thrown away now and then, as a worker hands them over.
+    pub(crate) fn ask(&mut self, turn: usize) -> Answer<'_> {
+        if turn % 256 == 0 {
+            waypost::log::discard();
+        }
+        // A stride that visits all names in an order that no prefetcher guesses.
+        self.offline.answer(&self.queries[turn.wrapping_mul(7919) % NAMES])
+    }
+}
+
+fn hosts_file() -> PathBuf {
+    let path = std::env::temp_dir().join(format!("waypost-bench-hosts-{}", std::process::id()));
+    let mut text = String::new();
+    for i in 0..NAMES {
+        let _ = writeln!(text, "10.{}.{}.{} h{i}.example.org", i >> 16 & 255, i >> 8 & 255, i & 255);
+    }
+    std::fs::write(&path, text).expect("the hosts file of the bench can be written");
+    path
+}
+
+fn query(i: usize) -> Vec<u8> {
+    let label = format!("h{i}");
+    let mut wire = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, label.len() as u8];
+    wire.extend_from_slice(label.as_bytes());
+    wire.extend_from_slice(b"\x07example\x03org\x00\x00\x01\x00\x01");
+    wire
+}
