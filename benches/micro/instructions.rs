@@ -4,6 +4,8 @@
 //! `cargo bench --bench instructions` runs itself under valgrind with two numbers of queries and prints the difference for one. The
 //! figures stand in benches/README.md.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its table")]
+
 use std::process::{Command, ExitCode};
 
 use waypost::server::Answer;

@@ -57,7 +57,7 @@ impl Scenario {
 impl Prepared {
     /// Asks the name of this turn. Log lines are thrown away now and then, as a worker hands them over.
     pub(crate) fn ask(&mut self, turn: usize) -> Answer<'_> {
-        if turn % 256 == 0 {
+        if turn.is_multiple_of(256) {
             waypost::log::discard();
         }
         // A stride that visits all names in an order that no prefetcher guesses.
