@@ -2,16 +2,26 @@
 //!
 //! Invariant: no plugin imports another. A new plugin is a folder, a row here, and a row in README's table.
 
+mod bind;
+mod debug;
 mod hosts;
 mod log;
+mod metadata;
+mod root;
+mod whoami;
 
 use crate::chain::PluginSpec;
 
 /// The plugins waypost has, in the order of their chain, whatever the order in the file.
 #[rustfmt::skip] // one row each
 pub const ORDER: &[&PluginSpec] = &[
+    &root::SPEC,
+    &metadata::SPEC,
+    &bind::SPEC,
+    &debug::SPEC,
     &log::SPEC,
     &hosts::SPEC,
+    &whoami::SPEC,
 ];
 
 /// The directives of CoreDNS 1.14.7, in its order: what is here but not in [`ORDER`] is refused by name.

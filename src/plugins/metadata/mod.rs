@@ -1,0 +1,107 @@
+#![doc = include_str!("README.md")]
+
+use std::sync::Arc;
+
+use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step};
+use crate::config::{Diagnostic, Directive};
+use crate::wire::Name;
+
+pub(super) const SPEC: PluginSpec = PluginSpec {
+    name: "metadata",
+    summary: "collects labels of queries for log formats, views and others",
+    manual: include_str!("README.md"),
+    // CoreDNS has another text for a second one than the usual.
+    repeat: Repeat::Many,
+    metrics: &[],
+    build,
+};
+
+fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
+    let directives = setup.directives;
+    refuse_second(directives).and_then(|()| refuse_block(directives[0])).map_err(|error| vec![error])?;
+    let words = &directives[0].args;
+    let mut zones = if words.is_empty() { setup.zones.to_vec() } else { Vec::new() };
+    for word in words {
+        let named = word.zones().map_err(|error| error.message).and_then(|names| {
+            names.iter().map(|name| Name::from_text(name).map_err(|error| error.to_string())).collect()
+        });
+        match named {
+            Ok::<Vec<Name>, _>(names) => zones.extend(names),
+            Err(why) => setup.warn(word.error(format!("'{}' is ignored: {why}", word.text))),
+        }
+    }
+    setup.block.metadata_zones = Some(zones);
+    Ok(vec![Arc::new(PassesOn)])
+}
+
+fn refuse_second(directives: &[&Directive]) -> Result<(), Diagnostic> {
+    match directives {
+        [first, second, ..] => Err(second
+            .name
+            .arg_error()
+            .note(first.span, "first used here")
+            .help("name all zones in one line")),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_block(directive: &Directive) -> Result<(), Diagnostic> {
+    match directive.options().first() {
+        Some(option) => Err(option.name.arg_error().help("'metadata' takes no block")),
+        None => Ok(()),
+    }
+}
+
+/// Labels are collected before the chain runs; here the query only passes. It stands in the chain because CoreDNS's does: a block with nothing
+/// else fails to answer, it does not refuse.
+struct PassesOn;
+
+impl Plugin for PassesOn {
+    fn on_query(&self, _: &Cx<'_>, _: &mut Query, _: &mut Response) -> Step {
+        Step::Next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::{BlockSetup, testing};
+    use crate::wire::{Rcode, Rtype};
+
+    fn zones(text: &str) -> Vec<String> {
+        let block = ["a.example.", "b.example."].map(|zone| Name::from_text(zone).unwrap());
+        let (built, setup) = testing::build_in(&SPEC, &block, BlockSetup::default(), text).unwrap();
+        assert_eq!(built.len(), 1);
+        setup.metadata_zones.unwrap().iter().map(Name::to_string).collect()
+    }
+
+    #[test]
+    fn zones_are_those_of_the_line_or_of_the_block() {
+        assert_eq!(zones("metadata"), ["a.example.", "b.example."]);
+        assert_eq!(zones("metadata {\n}"), ["a.example.", "b.example."]);
+        assert_eq!(zones("metadata Example.org x..y net"), ["example.org.", "net."]);
+        assert_eq!(zones("metadata 10.0.0.0/23"), ["0.0.10.in-addr.arpa.", "1.0.10.in-addr.arpa."]);
+    }
+
+    #[test]
+    fn errors_are_those_of_coredns() {
+        let check = |text: &str, line, word| {
+            let error = testing::build(&SPEC, text).err().unwrap();
+            let count = "Wrong argument count or unexpected line ending after";
+            assert_eq!(
+                error,
+                format!("plugin/metadata: Corefile:{line} - Error during parsing: {count} '{word}'")
+            );
+        };
+        check("metadata\nmetadata a", 2, "metadata");
+        check("metadata {\n lalala x\n}", 2, "lalala");
+    }
+
+    #[test]
+    fn queries_pass() {
+        let (built, _) = testing::build(&SPEC, "metadata").unwrap();
+        let block = testing::block(vec![("metadata", Arc::clone(&built[0])), ("a", testing::address(5))]);
+        let response = testing::ask(&block, &mut testing::query("x", Rtype::A));
+        assert_eq!(response.rcode(), Some(Rcode::NOERROR));
+    }
+}
