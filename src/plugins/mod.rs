@@ -4,6 +4,7 @@
 
 mod bind;
 mod debug;
+mod errors;
 mod hosts;
 mod log;
 mod metadata;
@@ -19,6 +20,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &metadata::SPEC,
     &bind::SPEC,
     &debug::SPEC,
+    &errors::SPEC,
     &log::SPEC,
     &hosts::SPEC,
     &whoami::SPEC,
