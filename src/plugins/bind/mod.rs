@@ -104,7 +104,7 @@ mod tests {
         let (directives, sources) = testing::directives(text);
         let directives: Vec<&Directive> = directives.iter().collect();
         let mut block = BlockSetup::default();
-        let mut setup = Setup { directives: &directives, zones: &[], block: &mut block };
+        let mut setup = Setup { directives: &directives, zones: &[], addresses: &[], block: &mut block };
         match build(&mut setup, machine) {
             Ok(built) => {
                 assert!(built.is_empty());

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step};
 use crate::config::{Diagnostic, Directive};
-use crate::wire::Name;
 
 pub(super) const SPEC: PluginSpec = PluginSpec {
     name: "metadata",
@@ -19,17 +18,7 @@ pub(super) const SPEC: PluginSpec = PluginSpec {
 fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
     let directives = setup.directives;
     refuse_second(directives).and_then(|()| refuse_block(directives[0])).map_err(|error| vec![error])?;
-    let words = &directives[0].args;
-    let mut zones = if words.is_empty() { setup.zones.to_vec() } else { Vec::new() };
-    for word in words {
-        let named = word.zones().map_err(|error| error.message).and_then(|names| {
-            names.iter().map(|name| Name::from_text(name).map_err(|error| error.to_string())).collect()
-        });
-        match named {
-            Ok::<Vec<Name>, _>(names) => zones.extend(names),
-            Err(why) => setup.warn(word.error(format!("'{}' is ignored: {why}", word.text))),
-        }
-    }
+    let zones = setup.origins(&directives[0].args);
     setup.block.metadata_zones = Some(zones);
     Ok(vec![Arc::new(PassesOn)])
 }
@@ -66,7 +55,7 @@ impl Plugin for PassesOn {
 mod tests {
     use super::*;
     use crate::chain::{BlockSetup, testing};
-    use crate::wire::{Rcode, Rtype};
+    use crate::wire::{Name, Rcode, Rtype};
 
     fn zones(text: &str) -> Vec<String> {
         let block = ["a.example.", "b.example."].map(|zone| Name::from_text(zone).unwrap());

@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn other_plugins_paths_begin_there() {
         let (_, mut block) = testing::build(&SPEC, "root /etc/dns").unwrap();
-        let setup = Setup { directives: &[], zones: &[], block: &mut block };
+        let setup = Setup { directives: &[], zones: &[], addresses: &[], block: &mut block };
         assert_eq!(setup.path("db.example"), Path::new("/etc/dns/db.example"));
         assert_eq!(setup.path("/etc/hosts"), Path::new("/etc/hosts"));
     }
