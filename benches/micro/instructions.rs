@@ -55,6 +55,7 @@ fn counted(name: &str, queries: usize) -> Option<u64> {
         .output()
         .ok()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{name}:\n{text}");
     let line = text.lines().find(|line| line.contains("Collected"))?;
     line.rsplit(' ').next()?.parse().ok()
 }

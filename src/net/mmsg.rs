@@ -502,6 +502,28 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_that_refuses_segmentation_gets_the_datagrams_one_by_one() {
+        let (a, b) = pair();
+        let on = 1i32;
+        // Without checksums the kernel takes no segmented send.
+        // SAFETY: the value is an int that lives during the call, and its size is given.
+        let set = unsafe {
+            libc::setsockopt(a.as_raw_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, (&raw const on).cast(), 4)
+        };
+        assert_eq!(set, 0);
+        let to = Peer::from(b.local_addr().unwrap());
+        let payloads: Vec<Vec<u8>> = (0..10u8).map(|i| vec![i; 50]).collect();
+        let datagrams: Vec<Datagram<'_>> =
+            payloads.iter().map(|p| Datagram { payload: p, to: Some(&to), from: None }).collect();
+        let mut send = SendBatch::new(false, true);
+        send.send(a.as_fd(), &datagrams, |f| panic!("{f:?}"));
+        assert!(!send.segmentation, "the refusal is remembered");
+        let mut got = receive_all(&b, payloads.len());
+        got.sort();
+        assert_eq!(got, payloads);
+    }
+
+    #[test]
     fn received_datagrams_name_their_sender() {
         let (a, b) = pair();
         a.send_to(b"one", b.local_addr().unwrap()).unwrap();
