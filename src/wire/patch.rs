@@ -1,7 +1,7 @@
 //! Changing a finished message in place: TTLs, names' case in the question.
 
 use super::record::{self, Section};
-use super::{HEADER_LEN, Rtype, WireError};
+use super::{Edns, HEADER_LEN, Rtype, WireError};
 
 /// The offsets of the TTLs of all records but OPT and TSIG-like meta records.
 ///
@@ -55,7 +55,7 @@ pub fn copy_question_case(response: &mut [u8], query: &[u8], question_end: usize
 /// Removes the OPT record of `message`, wherever in the additional section it stands, and returns it as bytes; the count in the header follows.
 ///
 /// # Errors
-/// [`WireError`] if it is no well-formed message, or has two OPT records; it is then unchanged.
+/// [`WireError`] if it is no well-formed message, or has two OPT records, or one of a name or with broken options; it is then unchanged.
 pub fn take_opt(message: &mut Vec<u8>) -> Result<Option<Vec<u8>>, WireError> {
     let mut found = None;
     let mut last = record::questions_end(message)?;
@@ -66,6 +66,8 @@ pub fn take_opt(message: &mut Vec<u8>) -> Result<Option<Vec<u8>>, WireError> {
             if found.is_some() {
                 return Err(WireError::TwoOpts);
             }
+            // What is taken out is given to clients later: it must be an OPT record to its last byte.
+            Edns::parse(message, record.start)?;
             found = Some(record);
         }
     }
@@ -156,5 +158,21 @@ mod tests {
         m.extend_from_slice(b"junk");
         assert!(take_opt(&mut m).unwrap().is_some());
         assert_eq!(m.len(), 19 + 16);
+    }
+
+    #[test]
+    fn what_only_looks_like_an_opt_record_is_an_error() {
+        let check = |opt: &[u8]| {
+            let mut m = message();
+            m.truncate(19 + 16);
+            m.extend_from_slice(opt);
+            super::super::header::set_count(&mut m, 3, 1);
+            let before = m.clone();
+            assert_eq!(take_opt(&mut m), Err(WireError::BadRecord), "{opt:02x?}");
+            assert_eq!(m, before);
+        };
+        // Of a name (RFC 6891 6.1.2), and with an option longer than the record.
+        check(b"\x01a\x00\x00\x29\x04\xD0\x00\x00\x00\x00\x00\x00");
+        check(b"\x00\x00\x29\x04\xD0\x00\x00\x00\x00\x00\x05\x00\x03\x00\x02a");
     }
 }
