@@ -3,4 +3,5 @@
 //! All tests are one binary, so that it is linked once, and run side by side: each has a directory, ports, and where it needs them network
 //! namespaces of its own. A test waits for what it wants to see, never for time to pass.
 
+mod fuzz_replay;
 mod tidy;
