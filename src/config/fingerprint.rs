@@ -3,9 +3,8 @@
 //! It is CoreDNS's: the SHA-512 of the blocks' keys and words with their lines, written as JSON the way Go does. So
 //! `coredns_reload_version_info` and the log line of `reload` show the same value for the same Corefile.
 
-use super::lexer::Token;
-use super::source::{FileId, SourceMap};
-use super::tree::Word;
+use super::source::{FileId, SourceMap, Span};
+use super::tree::{Directive, Word};
 use sha2::{Digest, Sha512};
 use std::collections::BTreeMap;
 
@@ -24,8 +23,8 @@ impl Fingerprint {
     }
 
     /// Adds a word of a directive. The name itself counts as it is spelled, what follows it with variables replaced.
-    pub(super) fn word(&mut self, directive: &str, token: &Token, sources: &SourceMap) {
-        let Word { ref text, span, .. } = token.word;
+    pub(super) fn word(&mut self, directive: &str, word: &Word, sources: &SourceMap) {
+        let Word { ref text, span, .. } = *word;
         // Words of the main file have no file name.
         let file = if span.file == FileId::MAIN { "" } else { sources.name(span.file) };
         let words = self.words.entry(directive.to_owned()).or_default();
@@ -34,6 +33,27 @@ impl Fingerprint {
         words.push_str(&format!(",\"Line\":{},\"Text\":", span.line));
         json_string(words, text);
         words.push('}');
+    }
+
+    /// Adds a directive that was not read as single words.
+    pub(super) fn directive(&mut self, directive: &Directive, sources: &SourceMap) {
+        let mut lines = vec![Step::Line(directive)];
+        while let Some(step) = lines.pop() {
+            let brace = |text, span| Word::new(text, span);
+            match step {
+                Step::Close(span) => self.word(&directive.name.text, &brace("}", span), sources),
+                Step::Line(line) => {
+                    for word in std::iter::once(&line.name).chain(&line.args) {
+                        self.word(&directive.name.text, word, sources);
+                    }
+                    if let Some(block) = &line.block {
+                        self.word(&directive.name.text, &brace("{", line.span), sources);
+                        lines.push(Step::Close(line.end));
+                        lines.extend(block.iter().rev().map(Step::Line));
+                    }
+                }
+            }
+        }
     }
 
     pub(super) fn end_block(&mut self, keys: &[Word]) {
@@ -64,6 +84,12 @@ impl Fingerprint {
         self.hash.update(if self.blocks == 0 { "null" } else { "]" });
         self.hash.finalize().into()
     }
+}
+
+/// What is still to be added of a directive.
+enum Step<'a> {
+    Line(&'a Directive),
+    Close(Span),
 }
 
 /// A JSON string as Go writes it: with `<`, `>` and `&` escaped for the sake of web pages.

@@ -56,6 +56,7 @@
 
 mod address;
 mod args;
+mod context;
 mod diagnostic;
 mod env;
 mod fingerprint;
@@ -69,19 +70,32 @@ mod stream;
 mod structure;
 #[cfg(test)]
 pub(crate) mod testing;
+mod toml;
 mod tree;
+mod write;
 
+pub use self::toml::parse_toml;
 pub use address::{
     Address, Cidr, Claim, DNS_PORT, Scheme, ZoneAndPort, addresses, duplicate_claims, fully_qualified,
     is_domain_name, normal_name,
 };
 pub use args::origins;
+pub use context::{Input, Vocabulary};
 pub use diagnostic::{
     Diagnostic, JsonDiagnostic, Problems, Refused, Result, Severity, Wording, did_you_mean,
 };
 pub use env::{Environment, process_environment};
 pub use go::{GoDuration, atoi, quote, split_host_port};
 pub use imports::{FILE_SIZE_MAX, Filesystem, Loader, read_bounded, system_error};
-pub use parser::{Input, Vocabulary, parse_corefile};
+pub use parser::parse_corefile;
 pub use source::{FileId, SourceMap, Span};
 pub use tree::{Config, Directive, ServerBlock, Word};
+pub use write::{to_corefile, to_toml};
+
+/// Reads a configuration: TOML if the name ends in `.toml`, else a Corefile.
+///
+/// # Errors
+/// All its errors, with the texts to show them.
+pub fn parse(input: &Input<'_>) -> std::result::Result<Config, Refused> {
+    if input.name.ends_with(".toml") { parse_toml(input) } else { parse_corefile(input) }
+}

@@ -10,12 +10,12 @@
 //! An error never ends the reading: the rest of the directive or block is passed over and the next one is looked at, so
 //! that all errors of a file are told at once. Whatever is found first is what CoreDNS would have said.
 
+use super::context::{Context, Input};
 use super::diagnostic::{Diagnostic, Refused};
-use super::env::{self, Environment};
+use super::env;
 use super::fingerprint::Fingerprint;
-use super::imports::{self, Loader};
 use super::lexer::{Token, tokenize};
-use super::source::{FileId, SourceMap, Span};
+use super::source::Span;
 use super::stream::{Lineage, Origin, Refusal, Stream};
 use super::structure;
 use super::tree::{Config, ServerBlock, Word};
@@ -24,42 +24,6 @@ use std::rc::Rc;
 
 /// Snippets expanded in one configuration; CoreDNS's limit.
 const SNIPPET_IMPORTS_MAX: usize = 10_000;
-
-/// Files imported in one configuration. CoreDNS takes ten times as many, and minutes to get there.
-const FILE_IMPORTS_MAX: usize = 10_000;
-
-/// Bytes of all files of one configuration together.
-const TOTAL_SIZE_MAX: usize = 64 << 20;
-
-/// Errors told at once; more are no help to anybody.
-const ERRORS_MAX: usize = 100;
-
-/// The configuration of a server that was given none: it answers who asked, and logs that.
-pub(super) const DEFAULT_COREFILE: &str = ". {\nwhoami\nlog\n}\n";
-
-/// The names that may begin a directive.
-#[derive(Clone, Copy, Debug)]
-pub struct Vocabulary<'a> {
-    /// Directives there are.
-    pub known: &'a [&'a str],
-    /// Directives of CoreDNS that there are not yet: refused, but by their name.
-    pub missing: &'a [&'a str],
-}
-
-/// What a configuration is read from.
-#[derive(Clone, Copy)]
-pub struct Input<'a> {
-    /// The file as messages call it: the path as it was typed.
-    pub name: &'a str,
-    /// Its contents. What is not UTF-8 is replaced by U+FFFD.
-    pub text: &'a [u8],
-    /// How imported files are read.
-    pub loader: &'a dyn Loader,
-    /// Where variables are looked up.
-    pub environment: &'a Environment<'a>,
-    /// The directives there are; `None` takes any name.
-    pub vocabulary: Option<Vocabulary<'a>>,
-}
 
 /// Reads a Corefile.
 ///
@@ -71,195 +35,8 @@ pub fn parse_corefile(input: &Input<'_>) -> Result<Config, Refused> {
     let path = input.loader.absolute(input.name).unwrap_or_else(|_| input.name.to_owned());
     let mut stream = Stream::new(tokens, Lineage::root(Origin::File(path)));
     parser.blocks(&mut stream);
-    if parser.blocks.is_empty() && parser.context.errors.is_empty() {
-        let tokens = parser.add_file("Corefile", DEFAULT_COREFILE.as_bytes());
-        let mut stream = Stream::new(tokens, Lineage::root(Origin::File("Corefile".to_owned())));
-        if !input.text.is_empty() {
-            let message = "the file has no server block: the default is served, whoami and log for '.'";
-            parser.context.warnings.push(Diagnostic::warning(Span::default(), message));
-        }
-        // An empty file has the fingerprint of no blocks, not that of the default.
-        let fingerprint = parser.fingerprint.clone();
-        parser.context.input.vocabulary = None;
-        parser.blocks(&mut stream);
-        parser.fingerprint = fingerprint;
-    }
+    parser.context.default_if_empty(&mut parser.blocks);
     parser.context.finish(parser.blocks, parser.fingerprint.finish())
-}
-
-/// What reading either syntax needs and gathers.
-pub(super) struct Context<'a> {
-    pub(super) input: Input<'a>,
-    pub(super) sources: SourceMap,
-    pub(super) errors: Vec<Diagnostic>,
-    pub(super) warnings: Vec<Diagnostic>,
-    bytes_read: usize,
-    file_imports: usize,
-}
-
-impl<'a> Context<'a> {
-    pub(super) fn new(input: Input<'a>) -> Self {
-        Self {
-            input,
-            sources: SourceMap::default(),
-            errors: Vec::new(),
-            warnings: Vec::new(),
-            bytes_read: 0,
-            file_imports: 0,
-        }
-    }
-
-    /// Keeps the text of a file and says where it is kept. A byte order mark is dropped, with a warning.
-    pub(super) fn add_source(&mut self, name: &str, bytes: &[u8]) -> FileId {
-        self.bytes_read = self.bytes_read.saturating_add(bytes.len());
-        let text = String::from_utf8_lossy(bytes);
-        let stripped = text.strip_prefix('\u{feff}');
-        let file = self.sources.add(name, stripped.unwrap_or(&text));
-        if stripped.is_some() {
-            let message = "the file begins with a byte order mark, which is ignored";
-            self.warnings.push(Diagnostic::warning(Span::start_of(file), message));
-        }
-        file
-    }
-
-    /// The word with its variables replaced. One that cannot be replaced stays, with an error.
-    pub(super) fn expand(&mut self, word: Word) -> Word {
-        match env::expand(&word.text, self.input.environment) {
-            Ok(expanded) => {
-                for name in expanded.unset {
-                    let message =
-                        format!("the environment variable '{name}' is not set and counts as nothing");
-                    self.warnings.push(Diagnostic::warning(word.span, message));
-                }
-                word.expanded(expanded.text)
-            }
-            Err(name) => {
-                let message = format!("Environment variable '{name}' cannot be replaced");
-                let help = "its value probably contains its own name, or is too long";
-                self.errors.push(Diagnostic::error(word.span, message).help(help));
-                word
-            }
-        }
-    }
-
-    /// Refuses the name of a directive that there is not.
-    pub(super) fn check_name(&mut self, name: &Word) -> bool {
-        let Some(Vocabulary { known, missing }) = self.input.vocabulary else { return true };
-        let text = name.text.as_str();
-        if known.contains(&text) {
-            return true;
-        }
-        let error = if missing.contains(&text) {
-            Diagnostic::error(name.span, format!("Directive '{text}' is not part of waypost yet"))
-                .help(format!("'{text}' is a plugin of CoreDNS that this version of waypost does not have"))
-        } else {
-            unknown_directive(name, known)
-        };
-        self.errors.push(error);
-        false
-    }
-
-    /// The paths an import means, with their contents.
-    ///
-    /// # Errors
-    /// CoreDNS's texts, said of the pattern.
-    pub(super) fn import_files(
-        &mut self,
-        pattern: &Word,
-        importing_file: &str,
-    ) -> Result<Vec<String>, Diagnostic> {
-        self.file_imports += 1;
-        if self.file_imports > FILE_IMPORTS_MAX {
-            return Err(pattern.error(format!("maximum file import depth ({FILE_IMPORTS_MAX}) exceeded")));
-        }
-        let text = &pattern.text;
-        let path = imports::resolve(text, importing_file);
-        if imports::too_many_wildcards(&path) {
-            let message = format!("Glob pattern may only contain one wildcard (*), but has others: {path}");
-            return Err(pattern.error(message).help("at most one '*' and one '?', and no brackets"));
-        }
-        let found = imports::glob(self.input.loader, &path).map_err(|imports::BadPattern| {
-            pattern.error(format!("Failed to use import pattern {text}: syntax error in pattern"))
-        })?;
-        if found.is_empty() {
-            if !imports::is_pattern(&path) {
-                let error = pattern.error(format!("File to import not found: {text}"));
-                return Err(
-                    error.help(format!("looked for {path}; a snippet must be defined before it is imported"))
-                );
-            }
-            let message = format!("No files matching import glob pattern: {text}");
-            self.warnings.push(Diagnostic::warning(pattern.span, message));
-        }
-        Ok(found)
-    }
-
-    /// The contents of an imported file.
-    ///
-    /// # Errors
-    /// CoreDNS's texts, said of the pattern.
-    pub(super) fn read(&mut self, path: &str, pattern: &Word) -> Result<Vec<u8>, Diagnostic> {
-        let bytes = self.input.loader.read(path).map_err(|error| {
-            let reason = match error.kind() {
-                std::io::ErrorKind::IsADirectory => "is a directory".to_owned(),
-                _ => imports::system_error("open", path, &error),
-            };
-            pattern.error(format!("Could not import {path}: {reason}"))
-        })?;
-        if self.bytes_read.saturating_add(bytes.len()) > TOTAL_SIZE_MAX {
-            let message = format!("Could not import {path}: more than {TOTAL_SIZE_MAX} bytes in all");
-            return Err(pattern.error(message));
-        }
-        Ok(bytes)
-    }
-
-    /// Whether so much is wrong that going on makes no sense.
-    pub(super) fn hopeless(&self) -> bool {
-        self.errors.len() >= ERRORS_MAX
-    }
-
-    /// The result: the configuration with its warnings, or all errors.
-    pub(super) fn finish(
-        mut self,
-        blocks: Vec<ServerBlock>,
-        fingerprint: [u8; 64],
-    ) -> Result<Config, Refused> {
-        super::lint::check(&blocks, &mut self.warnings);
-        let Self { errors, warnings, sources, .. } = self;
-        if errors.is_empty() {
-            Ok(Config { blocks, sources, warnings, fingerprint })
-        } else {
-            Err(Refused { errors, warnings, sources })
-        }
-    }
-}
-
-fn unknown_directive(name: &Word, known: &[&str]) -> Diagnostic {
-    let text = name.text.as_str();
-    let error = name.error(format!("Unknown directive '{text}'"));
-    match text {
-        "proxy" => error.help("'proxy' left CoreDNS with version 1.5.0: use 'forward'"),
-        "federation" => error.help("'federation' left CoreDNS with version 1.7.0: remove it"),
-        "upstream" => error.help("'upstream' is no longer needed: remove it"),
-        "startup" | "shutdown" => error.help(format!("use 'on {text}'")),
-        "{" => error.help("an opening brace belongs at the end of the line it opens a block for"),
-        _ if text.ends_with('{') => error.help("put a blank before the '{'"),
-        _ if text.starts_with("//") || text.starts_with(';') => error.help("a comment begins with '#'"),
-        _ if looks_like_key(text) => {
-            error.help("this looks like the key of a server block: is the '}' of the block above it missing?")
-        }
-        _ => match super::did_you_mean(text, known.iter().copied()) {
-            Some(close) => error.help(format!("did you mean '{close}'?")),
-            None => {
-                error.help("it is no plugin that CoreDNS comes with: plugins from elsewhere cannot be loaded")
-            }
-        },
-    }
-}
-
-/// Whether a word is more like a zone than like the name of a directive.
-fn looks_like_key(text: &str) -> bool {
-    text.contains(['.', ':', '/'])
 }
 
 struct Parser<'a> {
@@ -378,11 +155,7 @@ impl<'a> Parser<'a> {
             if word.text.is_empty() {
                 continue;
             }
-            comma = word.text.ends_with(',');
-            if comma {
-                word.text.pop();
-                word.span.length = word.span.length.saturating_sub(1);
-            }
+            comma = word.pop_comma();
             keys.push(word);
         }
     }
@@ -427,7 +200,7 @@ impl<'a> Parser<'a> {
         let Some(first) = stream.next() else { return };
         let name = self.context.expand(first.word.clone());
         let known = self.context.check_name(&name);
-        self.fingerprint.word(&name.text, &first, &self.context.sources);
+        self.fingerprint.word(&name.text, &first.word, &self.context.sources);
         let mut words = vec![Token { word: name, ..first }];
         let mut open: Vec<Span> = Vec::new();
         loop {
@@ -461,7 +234,7 @@ impl<'a> Parser<'a> {
                 let word = self.context.expand(token.word.clone());
                 let token = Token { word, ..token };
                 stream.set_last(Some(token.clone()));
-                self.fingerprint.word(&words[0].word.text, &token, &self.context.sources);
+                self.fingerprint.word(&words[0].word.text, &token.word, &self.context.sources);
                 words.push(token);
             }
         }

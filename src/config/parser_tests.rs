@@ -1,7 +1,9 @@
 //! Tests of the grammar: sections, imports, variables, recovery, limits.
 
 use super::*;
+use crate::config::context::ERRORS_MAX;
 use crate::config::imports::tests::Memory;
+use crate::config::{Directive, Vocabulary};
 
 const KNOWN: &[&str] =
     &["bind", "reload", "log", "whoami", "cache", "errors", "forward", "hosts", "template"];
@@ -44,7 +46,7 @@ fn show(config: &Config) -> String {
             .collect::<Vec<_>>()
             .join(" ")
     }
-    fn show_directive(directive: &crate::config::Directive) -> String {
+    fn show_directive(directive: &Directive) -> String {
         let mut text = words(std::slice::from_ref(&directive.name));
         if !directive.args.is_empty() {
             text += " ";
@@ -362,10 +364,8 @@ fn errors_in_imported_files_name_these() {
     refused_files(
         ". {\n import common\n import common\n}",
         [("/etc/coredns/common", "\nbogus\n")],
-        &[
-            "/etc/coredns/common:2 - Error during parsing: Unknown directive 'bogus'",
-            "/etc/coredns/common:2 - Error during parsing: Unknown directive 'bogus'",
-        ],
+        // Told once, though it comes twice.
+        &["/etc/coredns/common:2 - Error during parsing: Unknown directive 'bogus'"],
     );
 }
 
@@ -384,7 +384,7 @@ fn imports_of_imports_end_at_a_limit() {
 
 #[test]
 fn blocks_nested_without_end_are_refused() {
-    let deep = format!(". {{\n log {}\n", "{ a ".repeat(100_000));
+    let deep = format!(". {{\n log {}\n", "{ a ".repeat(10_000));
     assert!(parse_files(&deep, []).is_err());
     let closed = format!(". {{\n log {}{}\n}}", "{\na ".repeat(1_000), "\n}".repeat(1_000));
     let refused = parse_files(&closed, []).unwrap_err();
@@ -454,7 +454,7 @@ fn whatever_the_bytes_parsing_ends_without_panic() {
         state ^= state << 17;
         usize::try_from(state % u64::try_from(below.max(1)).unwrap()).unwrap()
     };
-    for round in 0..4_000 {
+    for round in 0..3_000 {
         let mut text = corpus[round % corpus.len()].as_bytes().to_vec();
         for _ in 0..=random(8) {
             let at = random(text.len() + 1);

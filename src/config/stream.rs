@@ -8,7 +8,7 @@ use std::rc::Rc;
 const WORDS_MAX: usize = 4_000_000;
 
 /// Imports inside imports. A chain of different files or snippets this long is surely made by a machine gone wrong.
-const DEPTH_MAX: usize = 1_000;
+const DEPTH_MAX: usize = 100;
 
 /// Where words come from.
 #[derive(Clone, Debug, PartialEq, Eq)]

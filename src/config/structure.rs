@@ -29,8 +29,10 @@ pub(super) fn directives(
         if directives.len() == 1 {
             warnings.push(leftover(&first.word, &name));
         }
-        let first = Token { word: first.word.expanded(name.clone()), ..first };
-        directives.push(builder.line(first, 0));
+        let named =
+            if directives.is_empty() { first.word } else { Word::new(name.as_str(), first.word.span) };
+        let line = builder.line(Token { word: named, ..first }, 0);
+        directives.push(line);
     }
     directives
 }

@@ -37,6 +37,19 @@ impl Word {
         self
     }
 
+    /// Takes a comma off the end and says whether there was one.
+    pub(super) fn pop_comma(&mut self) -> bool {
+        let comma = self.text.ends_with(',');
+        if comma {
+            self.text.pop();
+            let spelled = self.raw.as_deref().is_none_or(|raw| raw.ends_with(','));
+            self.span.length = self.span.length.saturating_sub(u32::from(spelled));
+            // A comma that comes out of a variable cannot be taken out of the spelling.
+            self.raw = self.raw.as_deref().and_then(|raw| raw.strip_suffix(',')).map(Into::into);
+        }
+        comma
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -102,7 +115,7 @@ impl Directive {
 /// One server block: the keys it serves and what it does for them.
 #[derive(Clone, Debug, Default)]
 pub struct ServerBlock {
-    /// The keys as written, such as `example.org:1053`; [`super::address`] gives them their meaning. Never empty.
+    /// The keys as written, such as `example.org:1053`; [`addresses`](super::addresses) gives them their meaning. Never empty.
     pub keys: Vec<Word>,
     /// The directives in the order of the file. Their order means nothing, but several of one name keep theirs.
     pub directives: Vec<Directive>,
