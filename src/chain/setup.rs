@@ -76,6 +76,15 @@ pub struct ReloadSettings {
     pub jitter: Duration,
 }
 
+impl ReloadSettings {
+    /// The interval that `random`, any number, draws.
+    pub fn draw(self, random: u64) -> Duration {
+        let jitter = u64::try_from(self.jitter.as_nanos()).unwrap_or(u64::MAX);
+        let more = Duration::from_nanos(random.checked_rem(jitter).unwrap_or(0));
+        (self.interval + more).saturating_sub(self.jitter / 2)
+    }
+}
+
 impl Setup<'_> {
     /// A place for a number that the plugin keeps with each query, see [`Query::mark`].
     ///

@@ -4,10 +4,12 @@
 //! ```text
 //!  signals.rs ──Signal──► instance (reload, stop) ──► shutdown.rs: steps in order, each with its time
 //!  file_watch/ ──FileChanges──► plugins' background tasks, on runtime.rs
+//!        └─► config_watch.rs ──Changed──► instance (reload)
 //! ```
 //!
 //! Nothing here is on a query's way. May use `wire`, `metrics` and `log`.
 
+pub mod config_watch;
 pub mod file_watch;
 pub mod runtime;
 pub mod shutdown;

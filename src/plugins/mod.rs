@@ -8,6 +8,7 @@ mod errors;
 mod hosts;
 mod log;
 mod metadata;
+mod reload;
 mod root;
 mod whoami;
 
@@ -18,6 +19,7 @@ use crate::chain::PluginSpec;
 pub const ORDER: &[&PluginSpec] = &[
     &root::SPEC,
     &metadata::SPEC,
+    &reload::SPEC,
     &bind::SPEC,
     &debug::SPEC,
     &errors::SPEC,
