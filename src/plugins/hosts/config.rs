@@ -200,3 +200,7 @@ fn names(setup: &mut Setup<'_>, words: &[Word]) -> Vec<Name> {
     }
     names
 }
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

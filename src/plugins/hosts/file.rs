@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -102,6 +102,11 @@ impl HostsFile {
         self.table.load()
     }
 
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What tells whether the file has changed; `None` if it cannot be looked at.
     pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
         std::fs::metadata(&self.path).ok().map(|file| Fingerprint::of(&file))
@@ -170,7 +175,7 @@ impl HostsFile {
             _ if had_contents => {
                 warn!(target: "plugin/hosts", "Hosts file {path} {trouble}; what it said before is served on");
             }
-            _ => warn!(target: "plugin/hosts", "Hosts file {path} {trouble}; it is not served"),
+            _ => warn!(target: "plugin/hosts", "Hosts file {path} {trouble}; it is served when it can be read"),
         }
     }
 
@@ -201,18 +206,17 @@ impl HostsFile {
         if !forced && known == Some(before) {
             return Ok(None);
         }
-        let loaded = self.read_all(&file, &metadata)?;
-        if Fingerprint::of(&file.metadata()?) != before {
-            return Err(Trouble::Changing);
-        }
+        // Somebody who writes on and on must not keep us reading; that the file grew is noticed afterwards. Files of the kernel say that they are
+        // empty and are not.
+        let len_max = before.len.max(UNSIZED_LEN_MAX);
+        let loaded = self.load_steady(&file, before, (&file).take(len_max))?;
         Ok(Some((before, loaded)))
     }
 
-    fn read_all(&self, file: &File, metadata: &Metadata) -> io::Result<Loaded> {
-        // Somebody who writes on and on must not keep us reading; that the file grew is noticed afterwards. Files of the kernel say that they are
-        // empty and are not.
-        let len_max = metadata.len().max(UNSIZED_LEN_MAX);
-        lines::load(file.take(len_max), metadata.len(), self.zones.as_deref(), self.reverse)
+    /// Loads what `reader` gives of `file`, if the file is the same afterwards as it was before.
+    fn load_steady(&self, file: &File, before: Fingerprint, reader: impl Read) -> Result<Loaded, Trouble> {
+        let loaded = lines::load(reader, before.len, self.zones.as_deref(), self.reverse)?;
+        if Fingerprint::of(&file.metadata()?) == before { Ok(loaded) } else { Err(Trouble::Changing) }
     }
 }
 
@@ -243,3 +247,7 @@ impl fmt::Display for Trouble {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

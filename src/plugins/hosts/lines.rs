@@ -240,3 +240,7 @@ impl<R: Read> Lines<R> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "lines_tests.rs"]
+mod tests;

@@ -3,6 +3,7 @@
 mod config;
 mod file;
 mod lines;
+mod memory;
 mod reload;
 mod reverse;
 mod slots;

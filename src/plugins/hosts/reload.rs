@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use tracing::error;
+use tracing::{debug, error};
 
 use super::file::{HostsFile, Look, Trouble};
+use crate::control::file_watch::{self, FileChanges};
 
 /// Shortest time between two looks; a shorter `reload` counts as this.
 const INTERVAL_MIN: Duration = Duration::from_millis(50);
@@ -28,14 +29,40 @@ pub(super) fn first_read(file: &HostsFile) {
     }
 }
 
-/// Looks at the file every `interval`, and reads it when it has changed.
+/// Reads the file whenever it changes: looks every `interval`, and whenever the kernel says so.
 pub(super) async fn keep_fresh(file: Arc<HostsFile>, interval: Duration) {
+    let watched = Arc::clone(&file);
+    // Follows the path and waits for the kernel. What happened before this is seen at the first look.
+    let changes = off_thread(move || file_watch::subscribe(watched.path())).await.and_then(|changes| {
+        changes
+            .inspect_err(|error| debug!(target: "plugin/hosts", "Only looked at every {interval:?}: {error}"))
+            .ok()
+    });
+    keep_fresh_by(file, interval, changes).await;
+}
+
+async fn keep_fresh_by(file: Arc<HostsFile>, interval: Duration, mut changes: Option<FileChanges>) {
     let interval = interval.max(INTERVAL_MIN);
+    let mut told = false;
     loop {
-        let look = refresh(&file, false).await;
+        // What the kernel told of is read even if it looks the same: within one tick of its clock a file can change twice.
+        let look = refresh(&file, told).await;
         let is_changing = matches!(look, Some(Look::Kept { trouble: Trouble::Changing, .. }));
-        sleep(if is_changing { QUIET.max(INTERVAL_MIN) } else { interval }).await;
-        settle(&file).await;
+        told = tokio::select! {
+            () = changed(&mut changes) => true,
+            () = sleep(if is_changing { INTERVAL_MIN } else { interval }) => false,
+        };
+        if !told {
+            settle(&file).await;
+        }
+    }
+}
+
+/// Waits until the kernel tells of a change; without a watch that is never.
+async fn changed(changes: &mut Option<FileChanges>) {
+    match changes {
+        Some(changes) => changes.changed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -68,3 +95,7 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     let done = spawn_blocking(work).await;
     done.inspect_err(|panic| error!(target: "plugin/hosts", "Reading the hosts file failed: {panic}")).ok()
 }
+
+#[cfg(test)]
+#[path = "reload_tests.rs"]
+mod tests;

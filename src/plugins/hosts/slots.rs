@@ -1,12 +1,15 @@
 //! An open-addressing table from hashes to places in an arena: eight bytes a slot.
 
+use super::memory::Memory;
+
 /// Each slot holds half of a hash and a place; what stands at the place, and whether it is what one looks for, the owner
 /// knows.
 #[derive(Default)]
 pub(super) struct Slots {
     /// 0 for an empty slot, else the tag in the upper half and the place plus one in the lower.
-    slots: Box<[u64]>,
+    slots: Vec<u64>,
     filled: usize,
+    memory: Memory,
 }
 
 /// The largest place that fits.
@@ -14,8 +17,8 @@ pub(super) const PLACE_MAX: u32 = u32::MAX - 1;
 
 impl Slots {
     /// An empty table for `count` places.
-    pub(super) fn with_capacity(count: usize) -> Self {
-        Self { slots: vec![0; capacity_for(count)].into_boxed_slice(), filled: 0 }
+    pub(super) fn with_capacity(count: usize, memory: Memory) -> Self {
+        Self { slots: memory.zeroed(capacity_for(count)), filled: 0, memory }
     }
 
     /// The place under `hash` for which `is_it` holds.
@@ -27,7 +30,7 @@ impl Slots {
         let tag = tag(hash);
         let mut at = home(tag, self.slots.len());
         loop {
-            // `at` stays below the length, and a quarter of the slots is empty, so the search ends.
+            // `at` stays below the length, and half of the slots are empty, so the search ends.
             let slot = self.slots[at];
             if slot == 0 {
                 return None;
@@ -65,7 +68,7 @@ impl Slots {
     }
 
     fn rehash(&mut self, capacity: usize) {
-        let old = std::mem::replace(&mut self.slots, vec![0; capacity.max(8)].into_boxed_slice());
+        let old = std::mem::replace(&mut self.slots, self.memory.zeroed(capacity.max(8)));
         for slot in old.into_iter().filter(|slot| *slot != 0) {
             self.put(slot);
         }
@@ -80,9 +83,10 @@ impl Slots {
     }
 }
 
-/// At most three of four slots are filled; none for none.
+/// At most half of the slots are filled: most names that are asked for are not here, and a search for one of those ends at the first empty
+/// slot.
 fn capacity_for(count: usize) -> usize {
-    count + count.div_ceil(3)
+    count * 2
 }
 
 fn tag(hash: u64) -> u32 {
@@ -103,7 +107,7 @@ mod tests {
         // Multiplying spreads the hashes; the last digit makes neighbours share a tag.
         let hash = |n: u32| u64::from(n / 2).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         for capacity in [0, 1, 1000] {
-            let mut slots = Slots::with_capacity(capacity);
+            let mut slots = Slots::with_capacity(capacity, Memory::Plain);
             for n in 0..1000 {
                 assert_eq!(slots.find(hash(n), |place| place == n), None);
                 slots.insert(hash(n), n);

@@ -7,12 +7,13 @@
 //!                    starts ─────┴─► names
 //! ```
 //!
-//! A look-up touches a slot and an entry. Everything is bytes and offsets of 32 bits: about 60 bytes for a line with one name,
+//! A look-up touches a slot and an entry. Everything is bytes and offsets of 32 bits: about 70 bytes for a line with one name,
 //! both directions included.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::memory::Memory;
 use super::slots::{PLACE_MAX, Slots};
 use crate::wire::{Name, NameHasher};
 
@@ -23,7 +24,7 @@ const ENTRIES_LEN_MAX: usize = 1 << 30;
 #[derive(Default)]
 pub(super) struct Table {
     slots: Slots,
-    entries: Box<[u8]>,
+    entries: Vec<u8>,
     v4: Reverse<4>,
     v6: Reverse<16>,
     has_wildcards: bool,
@@ -124,6 +125,10 @@ impl<const N: usize> Default for Reverse<N> {
 }
 
 impl<const N: usize> Reverse<N> {
+    fn new(memory: Memory) -> Self {
+        Self { slots: Slots::with_capacity(0, memory), addresses: memory.vec(0), ..Self::default() }
+    }
+
     fn number(&self, address: [u8; N]) -> Option<u32> {
         let hash = NameHasher::process().hash(&address);
         self.slots.find(hash, |number| self.addresses.get(number as usize) == Some(&address))
@@ -168,6 +173,7 @@ pub(super) struct Builder {
     postings: Vec<Posting>,
     /// Bytes of entries there is still room for.
     room: usize,
+    memory: Memory,
 }
 
 /// "This name has this address", as the file says it.
@@ -183,14 +189,16 @@ impl Builder {
     }
 
     fn with_room(expected: usize, room: usize) -> Self {
+        let memory = Memory::suiting(expected);
         Self {
-            names: Vec::new(),
-            slots: Slots::with_capacity(expected),
-            at: Vec::with_capacity(expected),
-            v4: Reverse::default(),
-            v6: Reverse::default(),
-            postings: Vec::with_capacity(expected),
+            names: memory.vec(0),
+            slots: Slots::with_capacity(expected, memory),
+            at: memory.vec(expected),
+            v4: Reverse::new(memory),
+            v6: Reverse::new(memory),
+            postings: memory.vec(expected),
             room,
+            memory,
         }
     }
 
@@ -228,9 +236,9 @@ impl Builder {
 
     /// The finished table; with the way from addresses to names if `reverse`.
     pub(super) fn finish(mut self, reverse: bool) -> Table {
-        let grouped = Grouped::new(self.at.len(), &self.postings, |posting| Some(posting.name));
-        let mut entries =
-            Vec::with_capacity(self.names.len() + self.at.len() * 2 + self.v4.addresses.len() * 4);
+        let memory = self.memory;
+        let grouped = Grouped::new(memory, self.at.len(), &self.postings, |posting| Some(posting.name));
+        let mut entries = memory.vec(self.names.len() + self.at.len() * 2 + self.postings.len() * 4);
         let mut records = 0;
         let mut has_wildcards = false;
         let mut rest = &self.names[..];
@@ -256,7 +264,7 @@ impl Builder {
             }
         }
         drop((grouped, std::mem::take(&mut self.names)));
-        entries.shrink_to_fit();
+        memory.shrink(&mut entries);
         self.slots.move_places(|number| self.at[number as usize]);
         self.slots.shrink();
         let mut table = Table { slots: self.slots, has_wildcards, records, ..Table::default() };
@@ -266,31 +274,37 @@ impl Builder {
                 let name = &entries[place as usize + 1..];
                 (posting.address != NONE && !is_wildcard(name)).then_some((posting.address, place))
             };
-            table.v4 = self.v4.finish(&self.postings, |posting| {
+            table.v4 = self.v4.finish(memory, &self.postings, |posting| {
                 places(posting).filter(|(address, _)| address.0 & V6 == 0).map(|(a, place)| (a.0, place))
             });
-            table.v6 = self.v6.finish(&self.postings, |posting| {
+            table.v6 = self.v6.finish(memory, &self.postings, |posting| {
                 places(posting)
                     .filter(|(address, _)| address.0 & V6 != 0)
                     .map(|(a, place)| (a.0 & !V6, place))
             });
             table.records += table.v4.names.len() + table.v6.names.len();
         }
-        table.entries = entries.into_boxed_slice();
+        table.entries = entries;
         table
     }
 }
 
 impl<const N: usize> Reverse<N> {
     /// Fills in the names: `of` says the number of the address and the place of the name that a posting stands for.
-    fn finish(mut self, postings: &[Posting], of: impl Fn(&Posting) -> Option<(u32, u32)>) -> Self {
-        let Grouped { starts, mut order } =
-            Grouped::new(self.addresses.len(), postings, |posting| of(posting).map(|(address, _)| address));
+    fn finish(
+        mut self,
+        memory: Memory,
+        postings: &[Posting],
+        of: impl Fn(&Posting) -> Option<(u32, u32)>,
+    ) -> Self {
+        let Grouped { starts, mut order } = Grouped::new(memory, self.addresses.len(), postings, |posting| {
+            of(posting).map(|(address, _)| address)
+        });
         for place in &mut order {
             // Only postings that stand for something were grouped.
             *place = of(&postings[*place as usize]).map_or(PLACE_MAX, |(_, name)| name);
         }
-        self.addresses.shrink_to_fit();
+        memory.shrink(&mut self.addresses);
         self.slots.shrink();
         Self { starts, names: order, ..self }
     }
@@ -303,8 +317,13 @@ struct Grouped {
 }
 
 impl Grouped {
-    fn new(groups: usize, postings: &[Posting], of: impl Fn(&Posting) -> Option<u32>) -> Self {
-        let mut starts = vec![0u32; groups + 1];
+    fn new(
+        memory: Memory,
+        groups: usize,
+        postings: &[Posting],
+        of: impl Fn(&Posting) -> Option<u32>,
+    ) -> Self {
+        let mut starts: Vec<u32> = memory.zeroed(groups + 1);
         let mut total = 0;
         for group in postings.iter().filter_map(&of) {
             starts[group as usize] += 1;
@@ -315,7 +334,7 @@ impl Grouped {
             before += std::mem::replace(start, before);
         }
         // Each start moves to its group's end, which is where the next one begins.
-        let mut order = vec![0u32; total];
+        let mut order: Vec<u32> = memory.zeroed(total);
         for (number, posting) in (0u32..).zip(postings) {
             if let Some(group) = of(posting) {
                 let next = &mut starts[group as usize];
@@ -352,3 +371,7 @@ fn forget_repeated(numbers: &[u32], postings: &mut [Posting]) {
 fn is_wildcard(name: &[u8]) -> bool {
     name.starts_with(b"\x01*")
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+pub(super) mod tests;
