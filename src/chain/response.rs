@@ -108,16 +108,23 @@ impl Response {
     /// Makes this the message `wire` as it came from an upstream or a cache, its OPT record taken out and kept beside it.
     ///
     /// # Errors
-    /// [`WireError`] if it is no well-formed message; nothing is changed then.
+    /// [`WireError`] if it is no well-formed message; what was written here is then gone.
     pub fn set_wire(&mut self, wire: &[u8]) -> Result<(), WireError> {
         let mut message = std::mem::take(&mut self.wire);
         message.clear();
         message.extend_from_slice(wire);
-        let uncompressed = size::uncompressed(&message);
-        let opt = uncompressed.and_then(|_| patch::take_opt(&mut message));
+        self.adopt(message)
+    }
+
+    /// As [`Self::set_wire`], for a message that is owned already.
+    ///
+    /// # Errors
+    /// As [`Self::set_wire`].
+    pub fn adopt(&mut self, mut message: Vec<u8>) -> Result<(), WireError> {
+        let uncompressed = size::uncompressed(&message)?;
+        let opt = patch::take_opt(&mut message)?;
         self.wire = message;
-        let opt = opt.inspect_err(|_| self.wire.clear())?;
-        self.size = uncompressed? as u32;
+        self.size = uncompressed as u32;
         self.rcode_high = opt.as_deref().map_or(0, |o| o[5]);
         self.options = opt.map(|mut o| o.split_off(crate::wire::edns::OPT_LEN));
         self.state = State::Written;
