@@ -141,6 +141,12 @@ impl Upstream {
         histogram.observe_duration(took);
     }
 
+    /// The error for a reply that turned out to be no DNS message when it was looked at more closely than
+    /// [`Self::exchange`] does.
+    pub fn malformed_reply(&self, transport: Transport) -> ExchangeError {
+        self.shared.error(ErrorKind::MalformedReply, Act::Read, transport, None)
+    }
+
     /// Messages that came from the upstream and answered nothing that was asked: late, doubled, forged or garbled.
     pub fn ignored(&self) -> u64 {
         self.shared.ignored.load(Ordering::Relaxed)
