@@ -5,6 +5,7 @@
 mod bind;
 mod debug;
 mod errors;
+mod forward;
 mod hosts;
 mod log;
 mod metadata;
@@ -25,6 +26,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &errors::SPEC,
     &log::SPEC,
     &hosts::SPEC,
+    &forward::SPEC,
     &whoami::SPEC,
 ];
 
