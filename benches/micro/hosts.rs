@@ -28,7 +28,8 @@ fn hosts(path: &str) -> Built {
     let directive = line(&["hosts", path], Some(vec![line(&["fallthrough"], None)]));
     let spec = plugins::find("hosts").expect("hosts is a plugin");
     let mut block = BlockSetup::default();
-    let mut setup = Setup { directives: &[&directive], zones: &[Name::root()], block: &mut block };
+    let mut setup =
+        Setup { directives: &[&directive], zones: &[Name::root()], addresses: &[], block: &mut block };
     let built = (spec.build)(&mut setup).expect("the directive is right");
     for start in block.on_start {
         start().expect("the file is read");

@@ -94,7 +94,8 @@ fn hosts(path: &str) -> Vec<Arc<dyn Plugin>> {
     };
     let spec = plugins::find("hosts").expect("hosts is a plugin");
     let mut block = BlockSetup::default();
-    let mut setup = Setup { directives: &[&directive], zones: &[Name::root()], block: &mut block };
+    let mut setup =
+        Setup { directives: &[&directive], zones: &[Name::root()], addresses: &[], block: &mut block };
     let built = (spec.build)(&mut setup).expect("the directive is right");
     for start in block.on_start {
         start().expect("the file is read");

@@ -13,7 +13,12 @@ fn read(text: &str) -> Result<(Config, Vec<String>), Vec<Diagnostic>> {
     let mut block = BlockSetup::default();
     block.root = "/srv".into();
     let zones = ["example.org.".parse().unwrap()];
-    let config = Config::read(&mut Setup { directives: &directives, zones: &zones, block: &mut block })?;
+    let config = Config::read(&mut Setup {
+        directives: &directives,
+        zones: &zones,
+        addresses: &[],
+        block: &mut block,
+    })?;
     assert!(block.warnings.iter().all(|warning| warning.severity == Severity::Warning));
     Ok((config, block.warnings.into_iter().map(|warning| warning.message).collect()))
 }

@@ -175,7 +175,9 @@ impl HostsFile {
             _ if had_contents => {
                 warn!(target: "plugin/hosts", "Hosts file {path} {trouble}; what it said before is served on");
             }
-            _ => warn!(target: "plugin/hosts", "Hosts file {path} {trouble}; it is served when it can be read"),
+            _ => {
+                warn!(target: "plugin/hosts", "Hosts file {path} {trouble}; it is served when it can be read")
+            }
         }
     }
 
