@@ -34,6 +34,7 @@ fn explain<'a>(pattern: &'a str, shown: &str) -> (String, &'a str) {
         "incomplete escape sequence, reached end of pattern prematurely" => {
             ("trailing backslash at end of expression".to_owned(), "")
         }
+        other if other.starts_with("look-around") => ("invalid or unsupported Perl syntax".to_owned(), mark),
         other => (other.to_owned(), mark),
     }
 }
@@ -67,6 +68,7 @@ mod tests {
         check("*a", "missing argument to repetition operator: `*`");
         check(r"ä\yb", r"invalid escape sequence: `\y`");
         check("a\\", "trailing backslash at end of expression: ``");
+        check("a(?=b)", "invalid or unsupported Perl syntax: `(?=`");
         assert!(compile("a\n[").unwrap_err().starts_with("error parsing regexp: missing closing ]: `"));
         assert!(compile(&"\\pL{1000}".repeat(100)).unwrap_err().contains("expression too large"));
         assert!(compile(".* i/o timeout$").is_ok());

@@ -25,13 +25,16 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
     for other in others {
         setup.block.warnings.push(other.error("only the first 'reload' counts").as_warning());
     }
+    if first.options().first().is_some() {
+        let warning = first.error("the block is ignored").help("'reload' takes its settings as arguments");
+        setup.block.warnings.push(warning.as_warning());
+    }
     setup.block.reload = Some(settings(first)?);
     Ok(Vec::new())
 }
 
 fn settings(directive: &Directive) -> Result<ReloadSettings, Vec<Diagnostic>> {
     let mut problems = Problems::default();
-    problems.keep(directive.no_block());
     let words = problems.keep(directive.between(0, 2)).unwrap_or_default();
     let mut read = |at: usize, default: Duration, is_allowed: fn(Duration) -> bool, refusal: &str| {
         let Some(word) = words.get(at) else { return default };
@@ -74,6 +77,14 @@ mod tests {
     }
 
     #[test]
+    fn what_coredns_ignores_is_warned_about() {
+        let warnings = |text: &str| testing::build(&SPEC, text).unwrap().1.warnings.len();
+        assert_eq!(warnings("reload {\n}"), 0);
+        assert_eq!(warnings("reload {\n interval 5s\n}"), 1);
+        assert_eq!(warnings("reload\nreload 5s"), 1);
+    }
+
+    #[test]
     fn the_interval_is_drawn_within_the_jitter() {
         let seconds = Duration::from_secs;
         let settings = ReloadSettings { interval: seconds(10), jitter: seconds(4) };
@@ -102,6 +113,5 @@ mod tests {
         check("reload -5s", "interval value must be greater or equal to 2s");
         check("reload 3s 0.5s", "jitter value must be 0 or greater or equal to 1s");
         check("reload 3s -1s", "jitter value must be 0 or greater or equal to 1s");
-        check("reload {\n}", "Corefile:1 - Error during parsing: Unexpected token '{', expecting argument");
     }
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::chain::{Built, PluginSpec, Repeat, Setup};
-use crate::config::{Diagnostic, Problems, Word};
+use crate::config::{Diagnostic, Problems, Word, system_error};
 
 pub(super) const SPEC: PluginSpec = PluginSpec {
     name: "root",
@@ -34,11 +34,14 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
 fn look_at(path: &Word) -> Result<(), Diagnostic> {
     match Path::new(path.as_str()).metadata() {
         Ok(_) => Ok(()),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             tracing::warn!(target: "plugin/root", "Root path does not exist: {}", path.text);
             Ok(())
         }
-        Err(error) => Err(path.error(format!("unable to access root path '{}': {error}", path.text))),
+        Err(error) => {
+            let why = system_error("stat", &path.text, &error);
+            Err(path.error(format!("unable to access root path '{}': {why}", path.text)))
+        }
     }
 }
 
@@ -76,6 +79,10 @@ mod tests {
         check("root", &format!("{count} 'root'"));
         check("root /tmp /var", &format!("{count} '/var'"));
         check("root /tmp {\n}", "Unexpected token '{', expecting argument");
+        check(
+            "root /proc/version/x",
+            "unable to access root path '/proc/version/x': stat /proc/version/x: not a directory",
+        );
         let error = root("root \"a\0b\"").unwrap_err();
         assert!(error.contains("unable to access root path 'a\0b': "), "{error}");
     }
