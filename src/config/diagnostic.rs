@@ -237,7 +237,7 @@ impl Problems {
         result.map_err(|problem| self.found.push(problem)).ok()
     }
 
-    /// Keeps an error or a warning.
+    /// Keeps an error. Warnings are no problems: they go to whoever gathers them.
     pub fn push(&mut self, problem: Diagnostic) {
         self.found.push(problem);
     }
@@ -252,7 +252,7 @@ impl Problems {
     /// # Errors
     /// Everything that was kept.
     pub fn finish<T>(self, value: T) -> std::result::Result<T, Vec<Diagnostic>> {
-        if self.found.iter().any(Diagnostic::is_error) { Err(self.found) } else { Ok(value) }
+        if self.found.is_empty() { Ok(value) } else { Err(self.found) }
     }
 
     /// Everything that was kept.

@@ -49,6 +49,29 @@
 //! }
 //! ```
 //!
+//! Reading a file, which tells all its errors at once:
+//!
+//! ```
+//! use waypost::config::{self, Filesystem, Input, Vocabulary, process_environment};
+//!
+//! let vocabulary = Vocabulary { known: &["whoami", "log"], missing: &["nomad"] };
+//! let input = Input {
+//!     name: "Corefile",
+//!     text: b". {\n    whoam\n    cache 30\n}\n",
+//!     loader: &Filesystem,
+//!     environment: &process_environment,
+//!     vocabulary: Some(vocabulary),
+//! };
+//! let refused = config::parse(&input).unwrap_err();
+//! assert_eq!(refused.errors.len(), 2);
+//! let first = refused.to_string();
+//! assert!(first.starts_with("Corefile:2 - Error during parsing: Unknown directive 'whoam'\n  --> Corefile:2:5\n"));
+//! assert!(first.contains("did you mean 'whoami'?"));
+//! ```
+//!
+//! Everything read is bounded: a file ([`FILE_SIZE_MAX`]) and all of them, words, imports, their depth, the depth of blocks,
+//! what a variable may grow to, errors told.
+//!
 //! The words of an error's first line are CoreDNS's, as people and tools match on them:
 //! [`Diagnostic::error`] prints `FILE:LINE - Error during parsing: MESSAGE`, [`Diagnostic::bare`] the message alone
 //! (most value readers of [`args`](Word) give this form), and whoever calls the plugin puts `plugin/NAME: ` before it
