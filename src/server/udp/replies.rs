@@ -88,3 +88,12 @@ impl Replies {
         }
     }
 }
+
+impl Drop for Replies {
+    /// The listener is closed and the last query that waited has pushed its answer: there is no task left to send it.
+    fn drop(&mut self) {
+        self.flush();
+        // Those that were too large for the path, in their short form.
+        self.flush();
+    }
+}
