@@ -25,7 +25,7 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
     for other in others {
         setup.block.warnings.push(other.error("only the first 'reload' counts").as_warning());
     }
-    if first.options().first().is_some() {
+    if !first.options().is_empty() {
         let warning = first.error("the block is ignored").help("'reload' takes its settings as arguments");
         setup.block.warnings.push(warning.as_warning());
     }
