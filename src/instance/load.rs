@@ -73,6 +73,6 @@ pub(super) fn load(source: &Source) -> Result<Config, LoadError> {
         environment: &config::process_environment,
         vocabulary: Some(Vocabulary { known: &known, missing: &missing }),
     };
-    let parsed = config::parse_corefile(&input);
+    let parsed = config::parse(&input);
     parsed.map_err(LoadError::Refused)
 }
