@@ -3,6 +3,7 @@
 //! Invariant: no plugin imports another. A new plugin is a folder, a row here, and a row in README's table.
 
 mod bind;
+mod cache;
 mod debug;
 mod errors;
 mod forward;
@@ -25,6 +26,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &debug::SPEC,
     &errors::SPEC,
     &log::SPEC,
+    &cache::SPEC,
     &hosts::SPEC,
     &forward::SPEC,
     &whoami::SPEC,

@@ -1,0 +1,104 @@
+//! A hit of the cache through the chain: what one query costs between the socket's two ends.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use waypost::chain::{
+    Block, BlockBuilder, BlockSetup, Cx, Plugin, Query, Response, Router, Setup, Step, clock, driver,
+};
+use waypost::config::{Directive, Span, Word};
+use waypost::plugins;
+use waypost::wire::{Class, Name, Rcode, Rtype, Section};
+
+/// As many names as the load bench asks for.
+const NAMES: usize = 9_000;
+
+/// Answers names that begin with `n` with NXDOMAIN and a SOA record, all others with an address.
+struct Upstream;
+
+impl Plugin for Upstream {
+    fn on_query(&self, _: &Cx<'_>, query: &mut Query, response: &mut Response) -> Step {
+        if query.name().as_bytes()[1] == b'n' {
+            response.start(query, false, Rcode::NXDOMAIN);
+            let soa = b"\x02ns\x04test\x00\x05admin\x04test\x00\0\0\0\x01\0\0\x0e\x10\0\0\x0e\x10\0\0\x0e\x10\0\0\x0e\x10";
+            let test = Name::from_text("test").expect("a name");
+            response.push(Section::Authority, Some(test.as_bytes()), Rtype::SOA, Class::IN, 3600, soa);
+        } else {
+            response.start(query, false, Rcode::NOERROR);
+            response.push(Section::Answer, None, Rtype::A, Class::IN, 3600, &[192, 0, 2, 1]);
+        }
+        Step::Respond
+    }
+}
+
+fn chain() -> (Arc<Router>, Arc<Block>) {
+    let spec = plugins::find("cache").expect("the plugin is in the table");
+    let name = Word::new("cache", Span::default());
+    let directive = Directive { span: name.span, end: name.span, name, args: Vec::new(), block: None };
+    let mut setup = BlockSetup::default();
+    let zones = [Name::root()];
+    let built = (spec.build)(&mut Setup { directives: &[&directive], zones: &zones, block: &mut setup });
+    let mut builder = BlockBuilder::default();
+    for plugin in built.expect("an empty directive is right") {
+        builder.push("cache", plugin);
+    }
+    builder.push("upstream", Arc::new(Upstream));
+    let block = Arc::new(builder.build());
+    let mut router = Router::new("dns://:53");
+    router.add(&Name::root(), &block, "", None);
+    (Arc::new(router), block)
+}
+
+/// The queries for names that begin with `letter`.
+fn queries(letter: char) -> Vec<Vec<u8>> {
+    let query = |i: usize| {
+        let label = format!("{letter}{i:05}");
+        let mut wire = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, label.len() as u8];
+        wire.extend_from_slice(label.as_bytes());
+        wire.extend_from_slice(b"\x07example\x04test\0\0\x01\0\x01");
+        wire
+    };
+    (0..NAMES).map(query).collect()
+}
+
+fn hits(c: &mut Criterion) {
+    let _worker = waypost::metrics::enter_worker(0);
+    let (router, block) = chain();
+    let mut query = Query::default();
+    let mut response = Response::default();
+    let mut ask = |wire: &[u8], now| {
+        response.clear();
+        query.take_up(wire).expect("a query");
+        query.now = now;
+        query.server = router.server;
+        let block = black_box(&block);
+        assert!(driver::run(&router, block, 0, &mut query, &mut response).is_none());
+        black_box(response.wire().len());
+    };
+    let mut group = c.benchmark_group("cache");
+    for (what, letter) in [("positive", 'p'), ("denial", 'n')] {
+        let queries = queries(letter);
+        // Twice: a table has to have seen a name to be sure to keep it.
+        for _ in 0..2 {
+            queries.iter().for_each(|wire| ask(wire, clock::now()));
+        }
+        let now = clock::now() + std::time::Duration::from_secs(3);
+        let mut i = 0;
+        group.bench_function(format!("hit_{what}"), |b| {
+            b.iter(|| {
+                // Steps through the names in an order that no cache line prefetcher knows.
+                i = (i + 4_001) % NAMES;
+                ask(&queries[i], now);
+            });
+        });
+    }
+    group.finish();
+
+    let wire = &queries('p')[0];
+    let mut query = Query::default();
+    c.bench_function("cache/take_up_alone", |b| b.iter(|| query.take_up(black_box(wire)).expect("a query")));
+}
+
+criterion_group!(benches, hits);
+criterion_main!(benches);
