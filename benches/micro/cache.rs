@@ -35,10 +35,16 @@ impl Plugin for Upstream {
 fn chain() -> (Arc<Router>, Arc<Block>) {
     let spec = plugins::find("cache").expect("the plugin is in the table");
     let name = Word::new("cache", Span::default());
-    let directive = Directive { span: name.span, end: name.span, name, args: Vec::new(), block: None };
+    let args = vec![Word::new(".", Span::default())];
+    let directive = Directive { span: name.span, end: name.span, name, args, block: None };
     let mut setup = BlockSetup::default();
     let zones = [Name::root()];
-    let built = (spec.build)(&mut Setup { directives: &[&directive], zones: &zones, block: &mut setup });
+    let built = (spec.build)(&mut Setup {
+        directives: &[&directive],
+        zones: &zones,
+        addresses: &[],
+        block: &mut setup,
+    });
     let mut builder = BlockBuilder::default();
     for plugin in built.expect("an empty directive is right") {
         builder.push("cache", plugin);

@@ -78,11 +78,10 @@ const OPTIONS: &[&str] =
     &["success", "denial", "prefetch", "serve_stale", "serve_stale_policy", "servfail", "disable", "keepttl"];
 
 impl CacheConfig {
-    /// Reads the directive in a block of these zones; warnings go to `warn`.
+    /// Reads the directive; `origins` are the zones that some words of it name.
     pub(super) fn read(
         directive: &Directive,
-        block_zones: &[Name],
-        mut warn: impl FnMut(Diagnostic),
+        origins: impl FnOnce(&[Word]) -> Vec<Name>,
     ) -> std::result::Result<Self, Vec<Diagnostic>> {
         let mut problems = Problems::default();
         let mut config = Self {
@@ -103,7 +102,7 @@ impl CacheConfig {
             (config.success.ttl_max, config.denial.ttl_max) = (ttl, ttl);
             words = rest;
         }
-        config.set_zones(words, block_zones, &mut warn);
+        config.set_zones(origins(words));
 
         let mut reader = Options::default();
         for option in directive.options() {
@@ -125,29 +124,7 @@ impl CacheConfig {
         problems.finish(config)
     }
 
-    fn set_zones(&mut self, words: &[Word], block_zones: &[Name], warn: &mut impl FnMut(Diagnostic)) {
-        let mut zones = Vec::new();
-        if words.is_empty() {
-            zones.extend_from_slice(block_zones);
-        }
-        for word in words {
-            // What is no zone is skipped by CoreDNS too; there it is not said.
-            let skip = |why: &str| {
-                word.error(format!("'{}' is ignored: {why}", word.text))
-                    .help("a zone is a domain name or a network such as 10.0.0.0/8")
-            };
-            match word.zones() {
-                Ok(texts) => {
-                    for text in texts {
-                        match Name::from_text(&text) {
-                            Ok(zone) => zones.push(zone),
-                            Err(error) => warn(skip(&error.to_string())),
-                        }
-                    }
-                }
-                Err(error) => warn(skip(&error.message)),
-            }
-        }
+    fn set_zones(&mut self, zones: Vec<Name>) {
         self.zones_label = zones.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         self.zones = (!zones.iter().any(Name::is_root)).then_some(zones);
     }

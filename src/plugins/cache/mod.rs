@@ -40,10 +40,7 @@ pub(super) const SPEC: PluginSpec = PluginSpec {
 
 fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
     let directive = setup.directives[0];
-    let mut warnings = Vec::new();
-    let config = CacheConfig::read(directive, setup.zones, |warning| warnings.push(warning));
-    warnings.into_iter().for_each(|warning| setup.warn(warning));
-    let config = config?;
+    let config = CacheConfig::read(directive, |words| setup.origins(words))?;
     let mark = setup.mark()?;
     Ok(vec![Arc::new(Cache::new(config, mark))])
 }

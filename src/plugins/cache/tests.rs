@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::*;
 use crate::chain::testing::{self, Answering};
 use crate::chain::{Block, BlockBuilder, Late, Router, State, Transport, driver};
+use crate::config::Word;
 use crate::wire::{Class, Name, Rcode, Rtype, Section, record};
 
 /// What an upstream is to say: a code, and records as `SECTION OWNER TTL TYPE`.
@@ -114,7 +115,7 @@ struct Upstream {
 impl Bench {
     fn new(directive: &str, script: Script) -> Self {
         let (directives, _) = testing::directives(directive);
-        let config = CacheConfig::read(&directives[0], &[Name::root()], |warning| panic!("{warning:?}"));
+        let config = CacheConfig::read(&directives[0], |words| zones(words, &["."]));
         let cache = Arc::new(Cache::new(config.unwrap(), 0));
         let shared = Arc::clone(&cache.shared);
         let upstream = Arc::new(Mutex::new(Upstream { script, seen: Vec::new(), gate: None }));
@@ -243,4 +244,11 @@ async fn settle() {
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// The zones of these words, or those of the block.
+fn zones(words: &[Word], block: &[&str]) -> Vec<Name> {
+    let zones = words.iter().flat_map(|word| word.zones().unwrap());
+    let block = block.iter().filter(|_| words.is_empty()).map(ToString::to_string);
+    zones.chain(block).map(|zone| Name::from_text(&zone).unwrap()).collect()
 }

@@ -5,8 +5,7 @@ use super::*;
 
 fn read(text: &str) -> CacheConfig {
     let (directives, _) = testing::directives(text);
-    let zones = [Name::from_text("example.org").unwrap(), Name::from_text("example.com").unwrap()];
-    CacheConfig::read(&directives[0], &zones, |warning| panic!("{warning:?}")).unwrap()
+    CacheConfig::read(&directives[0], |words| zones(words, &["example.org", "example.com"])).unwrap()
 }
 
 fn read_option(option: &str) -> CacheConfig {

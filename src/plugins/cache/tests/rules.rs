@@ -229,7 +229,7 @@ fn a_response_to_another_question_is_counted_and_not_kept() {
         Step::Respond
     };
     let (directives, _) = testing::directives("cache drops.test");
-    let config = CacheConfig::read(&directives[0], &[], |_| {}).unwrap();
+    let config = CacheConfig::read(&directives[0], |words| zones(words, &[])).unwrap();
     let cache = Arc::new(Cache::new(config, 0));
     let shared = Arc::clone(&cache.shared);
     let mut builder = BlockBuilder::default();
