@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::lines;
 use crate::chain::Setup;
-use crate::config::{Diagnostic, Directive, Problems, Word, did_you_mean};
+use crate::config::{Diagnostic, Directive, Problems, Word};
 use crate::wire::Name;
 
 /// One `hosts` directive.
@@ -119,20 +119,9 @@ impl Config {
         }
     }
 
-    /// Takes a line as an entry; what it says is read with the others, as a file. CoreDNS takes every line that is no option, so those that
-    /// cannot be meant are warned of.
+    /// Takes a line as an entry; what it says is read with the others, as a file. CoreDNS takes every line that is no option; lines that are
+    /// not even an address are warned of where the configuration is read, and names that will not be served here.
     fn read_entry(&mut self, setup: &mut Setup<'_>, first: &Word, rest: &[Word]) {
-        let text = first.as_str();
-        if lines::address(text.as_bytes()).is_none() {
-            let message = format!("'{text}' is no option and no address; the line is ignored");
-            let warning = first.error(message);
-            setup.warn(match did_you_mean(text, OPTIONS.iter().copied()) {
-                Some(close) => warning.help(format!("did you mean '{close}'?")),
-                None => warning.help("an entry is an address and its names, such as 192.0.2.1 example.org"),
-            });
-        } else if rest.is_empty() {
-            setup.warn(first.error(format!("'{text}' has no name; the line is ignored")));
-        }
         for word in rest.iter().take_while(|word| !word.as_str().starts_with('#')) {
             let outside = |name: &Name| self.zones.as_ref().is_some_and(|zones| !lines::is_in(name, zones));
             if lines::name(word.as_str().as_bytes()).is_some_and(|name| outside(&name)) {

@@ -107,12 +107,6 @@ fn what_is_wrong_is_said_in_coredns_s_words() {
 #[test]
 fn what_is_accepted_but_not_meant_is_warned_of() {
     for (text, want) in [
-        ("hosts {\n falltrough\n}", "'falltrough' is no option and no address; the line is ignored"),
-        (
-            "hosts {\n a.example.org 10.0.0.1\n}",
-            "'a.example.org' is no option and no address; the line is ignored",
-        ),
-        ("hosts {\n 10.0.0.1\n}", "'10.0.0.1' has no name; the line is ignored"),
         (
             "hosts {\n 10.0.0.1 other.net\n}",
             "'other.net' is outside the zones of this directive and is ignored",
