@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use super::args::Flags;
 use crate::config;
+use crate::control::config_watch::Changed;
 use crate::control::runtime::ControlRuntime;
 use crate::control::signals::{Signal, Signals};
 use crate::instance::{Running, Source, StartError};
@@ -54,13 +57,15 @@ fn start(flags: &Flags) -> Result<ExitCode, String> {
         let source = source(flags).map_err(|error| format!("reading standard input: {error}"))?;
         let dns_port = flags.dns_port.unwrap_or(config::DNS_PORT);
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let (running, plan) =
-            Running::start(source, dns_port, workers, control.handle()).map_err(|error| explain(&error))?;
+        // One configuration at a time can have changed.
+        let (changed, changes) = mpsc::channel(1);
+        let (running, plan) = Running::start(source, dns_port, workers, control.handle(), changed)
+            .map_err(|error| explain(&error))?;
         if !flags.quiet {
             Running::print_banner(&plan);
         }
         let pidfile = flags.pidfile.as_deref().map(PidFile::write);
-        let code = serve(running, signals).await;
+        let code = serve(running, signals, changes).await;
         drop(pidfile);
         Ok::<_, String>(code)
     })?;
@@ -69,24 +74,28 @@ fn start(flags: &Flags) -> Result<ExitCode, String> {
     Ok(ExitCode::from(code))
 }
 
-/// Carries out signals until one ends the process; returns the exit code.
-async fn serve(mut running: Running, mut signals: Signals) -> u8 {
+/// Carries out signals and changes of the configuration until one ends the process; returns the exit code.
+async fn serve(mut running: Running, mut signals: Signals, mut changes: mpsc::Receiver<Changed>) -> u8 {
     loop {
-        match signals.next().await {
-            Signal::Reload => {
-                tracing::info!("SIGUSR1: Reloading");
-                reload(&mut running);
-            }
-            Signal::Terminate => {
-                tracing::info!("SIGTERM: Shutting down servers then terminating");
-                return stop(running, signals, STOP_LIMIT).await;
-            }
-            Signal::Interrupt => {
-                tracing::info!("SIGINT: Shutting down");
-                return stop(running, signals, Duration::ZERO).await;
-            }
-            Signal::ForceQuit => return 2,
-            Signal::Quit => return 0,
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Reload => {
+                    tracing::info!("SIGUSR1: Reloading");
+                    // What is wrong was logged.
+                    let _ = reload(&mut running);
+                }
+                Signal::Terminate => {
+                    tracing::info!("SIGTERM: Shutting down servers then terminating");
+                    return stop(running, signals, STOP_LIMIT).await;
+                }
+                Signal::Interrupt => {
+                    tracing::info!("SIGINT: Shutting down");
+                    return stop(running, signals, Duration::ZERO).await;
+                }
+                Signal::ForceQuit => return 2,
+                Signal::Quit => return 0,
+            },
+            Some(change) = changes.recv() => change.done(reload(&mut running)),
         }
     }
 }
@@ -111,13 +120,18 @@ async fn stop(running: Running, mut signals: Signals, limit: Duration) -> u8 {
 }
 
 /// Reloads and says how it went; on an error the old configuration serves on.
-fn reload(running: &mut Running) {
+fn reload(running: &mut Running) -> Result<(), String> {
     tracing::info!("Reloading");
     match running.reload() {
-        Ok(()) => tracing::info!("Reloading complete"),
+        Ok(()) => {
+            tracing::info!("Reloading complete");
+            Ok(())
+        }
         Err(error) => {
+            let why = explain(&error);
             crate::metrics::names::RELOAD_FAILED.with([]).inc();
-            tracing::error!("Restart failed: {}", explain(&error));
+            tracing::error!("Restart failed: {why}");
+            Err(why)
         }
     }
 }

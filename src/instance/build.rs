@@ -5,10 +5,14 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
 use super::banner;
-use crate::chain::{Background, Block, BlockBuilder, BlockSetup, Repeat, Router, Setup, StartHook, intern};
+use super::load::seen;
+use crate::chain::{
+    Background, Block, BlockBuilder, BlockSetup, ReloadSettings, Repeat, Router, Setup, StartHook, intern,
+};
 use crate::config::{
     self, Address, Claim, Config, Diagnostic, Directive, Refused, Scheme, ServerBlock, SourceMap,
 };
+use crate::control::config_watch::Seen;
 use crate::plugins;
 use crate::server::{self, ListenerSpec, TcpLimits};
 use crate::wire::Name;
@@ -25,6 +29,9 @@ pub struct Plan {
     pub banner: Vec<String>,
     /// Whether debug lines are logged.
     pub debug: bool,
+    /// How the configuration is watched for changes; `None`: it is not.
+    pub reload: Option<ReloadSettings>,
+    pub(super) seen: Seen,
     pub(super) background: Vec<Background>,
     pub(super) on_start: Vec<StartHook>,
     pub(super) on_stop: Vec<Box<dyn FnOnce() + Send>>,
@@ -54,12 +61,15 @@ struct Built {
 /// All errors of all blocks and plugins.
 pub(super) fn build(config: Config, dns_port: u16) -> Result<Plan, Refused> {
     let mut errors = Vec::new();
+    let seen = seen(&config);
     let mut plan = Plan {
         listeners: Vec::new(),
         warnings: config.warnings,
         sources: config.sources,
         banner: Vec::new(),
         debug: false,
+        reload: None,
+        seen,
         background: Vec::new(),
         on_start: Vec::new(),
         on_stop: Vec::new(),
@@ -112,6 +122,7 @@ fn build_block(source: &ServerBlock, dns_port: u16, plan: &mut Plan) -> Result<B
         builder.collect_metadata(zones, std::mem::take(&mut setup.metadata_sources));
     }
     plan.debug |= setup.debug;
+    plan.reload = setup.reload.or(plan.reload);
     plan.background.append(&mut setup.background);
     plan.on_start.append(&mut setup.on_start);
     plan.on_stop.append(&mut setup.on_stop);

@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Config, Input, Refused, Vocabulary};
+use crate::control::config_watch::{Seen, Unseen};
 use crate::plugins;
 
 /// Where a configuration comes from.
@@ -57,6 +58,24 @@ pub(super) fn load(source: &Source) -> Result<Config, LoadError> {
     let known: Vec<&str> = plugins::ORDER.iter().map(|spec| spec.name).collect();
     let missing: Vec<&str> =
         plugins::COREDNS_ORDER.iter().copied().filter(|name| plugins::find(name).is_none()).collect();
+    read(source, Some(Vocabulary { known: &known, missing: &missing }))
+}
+
+/// What the configuration of `source` says now, for whoever watches it: whether its directives exist is found out when it is loaded.
+pub(super) fn look(source: &Source) -> Result<Seen, Unseen> {
+    match read(source, None) {
+        Ok(config) => Ok(seen(&config)),
+        Err(LoadError::Unreadable(_, error)) => Err(Unseen::Unreadable(error)),
+        Err(LoadError::Refused(refused)) => Err(Unseen::Refused(refused.to_string())),
+    }
+}
+
+/// What `config` says, and in which files.
+pub(super) fn seen(config: &Config) -> Seen {
+    Seen { digest: config.fingerprint, files: config.sources.names().map(PathBuf::from).collect() }
+}
+
+fn read(source: &Source, vocabulary: Option<Vocabulary<'_>>) -> Result<Config, LoadError> {
     let (name, text) = match source {
         Source::File(path) => {
             let text =
@@ -71,7 +90,7 @@ pub(super) fn load(source: &Source) -> Result<Config, LoadError> {
         text: &text,
         loader: &config::Filesystem,
         environment: &config::process_environment,
-        vocabulary: Some(Vocabulary { known: &known, missing: &missing }),
+        vocabulary,
     };
     let parsed = config::parse(&input);
     parsed.map_err(LoadError::Refused)

@@ -5,12 +5,14 @@ use std::io;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::banner;
 use super::build::{Plan, build};
-use super::load::{LoadError, Source, load};
+use super::load::{LoadError, Source, load, look};
 use crate::config::Refused;
+use crate::control::config_watch::{self, Changed};
 use crate::log;
 use crate::server::{BindError, Server};
 
@@ -19,6 +21,7 @@ pub struct Running {
     source: Source,
     dns_port: u16,
     control: Handle,
+    changed: mpsc::Sender<Changed>,
     server: Server,
     live: Live,
 }
@@ -78,7 +81,8 @@ pub enum Ended {
 }
 
 impl Running {
-    /// Serves the configuration of `source` with `workers` workers; background tasks run on `control`.
+    /// Serves the configuration of `source` with `workers` workers; background tasks run on `control`. Where `reload` watches the
+    /// configuration, a change is told through `changed`, and the owner calls [`Self::reload`].
     ///
     /// # Errors
     /// [`StartError`]; nothing is served then.
@@ -87,6 +91,7 @@ impl Running {
         dns_port: u16,
         workers: usize,
         control: &Handle,
+        changed: mpsc::Sender<Changed>,
     ) -> Result<(Self, Plan), StartError> {
         let mut plan = plan(&source, dns_port)?;
         warn(&plan);
@@ -94,8 +99,8 @@ impl Running {
         let mut server = Server::start(workers).map_err(StartError::Workers)?;
         server.apply(&plan.listeners).map_err(StartError::Bind)?;
         log::set_debug(plan.debug);
-        let live = Live::enter(&mut plan, control);
-        Ok((Self { source, dns_port, control: control.clone(), server, live }, plan))
+        let live = Live::enter(&mut plan, control, &source, &changed);
+        Ok((Self { source, dns_port, control: control.clone(), changed, server, live }, plan))
     }
 
     /// Reads the configuration again and serves it in place of the old one. Sockets that both want stay open; queries on their way
@@ -109,7 +114,7 @@ impl Running {
         plan.run_start_hooks().map_err(StartError::Plugin)?;
         self.server.apply(&plan.listeners).map_err(StartError::Bind)?;
         log::set_debug(plan.debug);
-        let new = Live::enter(&mut plan, &self.control);
+        let new = Live::enter(&mut plan, &self.control, &self.source, &self.changed);
         std::mem::replace(&mut self.live, new).leave();
         Ok(())
     }
@@ -128,8 +133,17 @@ impl Running {
 }
 
 impl Live {
-    fn enter(plan: &mut Plan, control: &Handle) -> Self {
-        let tasks = plan.background.drain(..).map(|task| control.spawn(task).abort_handle()).collect();
+    fn enter(plan: &mut Plan, control: &Handle, source: &Source, changed: &mpsc::Sender<Changed>) -> Self {
+        let mut tasks: Vec<AbortHandle> =
+            plan.background.drain(..).map(|task| control.spawn(task).abort_handle()).collect();
+        if let (Some(settings), Source::File(_)) = (plan.reload, source) {
+            // Many servers of one file do not read it all at once. Without randomness they do.
+            let random = getrandom::u64().unwrap_or_default();
+            let (source, seen) = (source.clone(), plan.seen.clone());
+            let watch =
+                config_watch::watch(settings.draw(random), seen, move || look(&source), changed.clone());
+            tasks.push(control.spawn(watch).abort_handle());
+        }
         Self { tasks, on_stop: std::mem::take(&mut plan.on_stop) }
     }
 
