@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 
-use super::WireError;
+use super::{HEADER_LEN, WireError};
 
 /// Bytes of a name at most, length bytes and root included.
 pub const NAME_LEN_MAX: usize = 255;
@@ -78,7 +78,7 @@ impl Name {
     /// Reads the possibly compressed name at `at` and returns it with the offset behind it.
     ///
     /// # Errors
-    /// [`WireError`] if it is cut, too long, of a reserved label kind, or has a pointer that does not go backwards.
+    /// [`WireError`] if it is cut, too long, of a reserved label kind, or has a pointer that does not go backwards or goes into the header.
     pub fn parse(message: &[u8], at: usize) -> Result<(Self, usize), WireError> {
         let mut name = Self::root();
         let mut len = 0usize;
@@ -110,7 +110,8 @@ impl Name {
                     let target = usize::from(byte & 0x3F) << 8 | usize::from(low);
                     end.get_or_insert(pos + 2);
                     hops += 1;
-                    if target >= lowest || hops > POINTERS_MAX {
+                    // Nor into the header, which changes on the way and takes such a name with it.
+                    if target >= lowest || target < HEADER_LEN || hops > POINTERS_MAX {
                         return Err(WireError::BadPointer);
                     }
                     lowest = target;
@@ -446,18 +447,21 @@ mod tests {
 
     #[test]
     fn pointers_go_backwards_only() {
-        let message = b"\x03www\x07example\x00\x01a\xC0\x04\xC0\x10";
-        assert_eq!(Name::parse(message, 13).unwrap().0.to_string(), "a.example.");
-        assert_eq!(Name::parse(message, 13).unwrap().1, 17);
-        for (message, at, error) in [
-            (&b"\xC0\x00"[..], 0, WireError::BadPointer),
-            (b"\xC0\x05\x01a\x00\xC0\x00", 0, WireError::BadPointer),
-            (b"\x01a\xC0\x00", 0, WireError::BadPointer),
-            (b"\x01a", 0, WireError::Cut),
-            (b"\x40a\x00", 0, WireError::BadName),
-            (b"\xC0", 0, WireError::Cut),
+        let behind_header = |rest: &[u8]| [&[0; HEADER_LEN], rest].concat();
+        let message = behind_header(b"\x03www\x07example\x00\x01a\xC0\x10\xC0\x1C");
+        let (name, end) = Name::parse(&message, 25).unwrap();
+        assert_eq!((name.to_string().as_str(), end), ("a.example.", 29));
+        for (rest, error) in [
+            (&b"\xC0\x0C"[..], WireError::BadPointer),
+            (b"\xC0\x0E\x01a\x00", WireError::BadPointer),
+            (b"\x01a\xC0\x0C", WireError::BadPointer),
+            (b"\x01a\xC0\x0B", WireError::BadPointer),
+            (b"\xC0\x00", WireError::BadPointer),
+            (b"\x01a", WireError::Cut),
+            (b"\x40a\x00", WireError::BadName),
+            (b"\xC0", WireError::Cut),
         ] {
-            assert_eq!(Name::parse(message, at), Err(error), "{message:?}");
+            assert_eq!(Name::parse(&behind_header(rest), HEADER_LEN), Err(error), "{rest:?}");
         }
     }
 
