@@ -4,18 +4,6 @@ use std::sync::{Arc, OnceLock};
 
 use crate::metrics::{Counter, Gauge, names};
 
-/// The names of the series, for the plugin's row.
-pub(super) const NAMES: &[&str] = &[
-    "coredns_cache_entries",
-    "coredns_cache_hits_total",
-    "coredns_cache_evictions_total",
-    "coredns_cache_requests_total",
-    "coredns_cache_misses_total",
-    "coredns_cache_prefetch_total",
-    "coredns_cache_drops_total",
-    "coredns_cache_served_stale_total",
-];
-
 /// Which of the two stores, as the label `type` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -168,6 +156,6 @@ mod tests {
             &names::CACHE_DROPS,
             &names::CACHE_SERVED_STALE,
         ];
-        assert_eq!(all.map(Describe::name), NAMES);
+        assert_eq!(all.map(Describe::name), crate::plugins::cache::SPEC.metrics);
     }
 }

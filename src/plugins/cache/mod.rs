@@ -34,7 +34,16 @@ pub(super) const SPEC: PluginSpec = PluginSpec {
     summary: "keeps answers for as long as they may be kept, and serves them again",
     manual: include_str!("README.md"),
     repeat: Repeat::Once,
-    metrics: metrics::NAMES,
+    metrics: &[
+        "coredns_cache_entries",
+        "coredns_cache_hits_total",
+        "coredns_cache_evictions_total",
+        "coredns_cache_requests_total",
+        "coredns_cache_misses_total",
+        "coredns_cache_prefetch_total",
+        "coredns_cache_drops_total",
+        "coredns_cache_served_stale_total",
+    ],
     build,
 };
 
