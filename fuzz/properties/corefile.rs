@@ -10,7 +10,11 @@ pub(super) fn hold(bytes: &[u8]) {
 }
 
 /// Reads the first file of `bytes` as `name` with `parse`.
-fn read(bytes: &[u8], name: &str, parse: impl Fn(&Input<'_>) -> Result<config::Config, config::Refused>) {
+pub(super) fn read(
+    bytes: &[u8],
+    name: &str,
+    parse: impl Fn(&Input<'_>) -> Result<config::Config, config::Refused>,
+) {
     let mut files = bytes.split(|byte| *byte == 0);
     let text = files.next().unwrap_or_default();
     let others = Files(files.take(26).collect());

@@ -15,6 +15,8 @@ mod name;
 mod patch;
 #[path = "../../fuzz/properties/resolv_conf.rs"]
 mod resolv_conf;
+#[path = "../../fuzz/properties/toml.rs"]
+mod toml;
 #[path = "../../fuzz/properties/upstream_response.rs"]
 mod upstream_response;
 
@@ -37,8 +39,28 @@ const SEED: &str = "WAYPOST_FUZZ_SEED";
 
 /// Words that open doors in texts, and bytes that do so in messages.
 const TEXT: &[&[u8]] = &[
-    b"{", b"}", b"\"", b"#", b"\n", b" ", b"import ", b"{$A}", b"{%A%}", b"(a)", b"/", b":", b"::", b",",
-    b"\r\n", b"*",
+    b"{",
+    b"}",
+    b"\"",
+    b"#",
+    b"\n",
+    b" ",
+    b"import ",
+    b"{$A}",
+    b"{%A%}",
+    b"(a)",
+    b"/",
+    b":",
+    b"::",
+    b",",
+    b"\r\n",
+    b"[[server]]",
+    b"=",
+    b"[",
+    b"]",
+    b"'",
+    b"true",
+    b"*",
 ];
 const WIRE: &[&[u8]] = &[
     b"\xC0\x0C",
@@ -71,6 +93,7 @@ fn replay(target: &str, words: &'static [&'static [u8]], property: fn(&[u8])) {
     }
 }
 
+#[allow(clippy::print_stdout, reason = "shown with the failure of the test")]
 fn hold(target: &str, property: fn(&[u8]), input: &[u8]) {
     if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| property(input))) {
         let begin = String::from_utf8_lossy(&input[..input.len().min(2000)]).into_owned();
@@ -122,6 +145,11 @@ fn responses_of_upstreams() {
 #[test]
 fn resolv_conf_files() {
     replay("resolv_conf", TEXT, resolv_conf::hold);
+}
+
+#[test]
+fn configurations_in_toml() {
+    replay("toml", TEXT, toml::hold);
 }
 
 #[test]
