@@ -4,4 +4,5 @@
 //! namespaces of its own. A test waits for what it wants to see, never for time to pass.
 
 mod fuzz_replay;
+mod manuals;
 mod tidy;

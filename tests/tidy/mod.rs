@@ -1,6 +1,7 @@
-//! The house rules that the compiler does not hold: which room may use which, what files may be called and hold.
-//! ARCHITECTURE.md gives the reasons.
+//! The house rules that the compiler does not hold: which room may use which, what files may be called and hold, and that the pages
+//! about the code say what is there. ARCHITECTURE.md gives the reasons.
 
+mod pages;
 mod rooms;
 mod source;
 mod words;
@@ -13,18 +14,21 @@ struct File {
     /// Relative to the repository, with slashes.
     path: String,
     text: String,
+    /// The module that a file of `src/` is: `src/wire/name.rs` is `wire::name`.
+    module: Vec<String>,
 }
 
 impl File {
-    /// The module that a file of `src/` is: `src/wire/name.rs` is `wire::name`.
-    fn module(&self) -> Vec<String> {
-        let path = self.path.trim_start_matches("src/").trim_end_matches(".rs");
-        path.split('/').filter(|part| !matches!(*part, "mod" | "lib" | "main")).map(str::to_owned).collect()
+    fn new(path: String, text: String) -> Self {
+        let names = path.trim_start_matches("src/").trim_end_matches(".rs").split('/');
+        let module =
+            names.filter(|name| !matches!(*name, "mod" | "lib" | "main")).map(str::to_owned).collect();
+        Self { path, text, module }
     }
 
     /// Whether the file is only compiled for tests.
     fn is_test(&self) -> bool {
-        self.path.starts_with("tests/") || self.module().iter().any(|name| source::is_for_tests(name))
+        self.path.starts_with("tests/") || self.module.iter().any(|name| source::is_for_tests(name))
     }
 
     fn tokens(&self) -> Vec<source::Token> {
@@ -46,8 +50,7 @@ fn files(folder: &str, endings: &[&str]) -> Vec<File> {
         .filter(|path| endings.iter().any(|ending| path.to_string_lossy().ends_with(ending)))
         .filter_map(|path| {
             let text = fs::read_to_string(&path).ok()?;
-            let path = path.strip_prefix(root()).ok()?.to_string_lossy().into_owned();
-            Some(File { path, text })
+            Some(File::new(path.strip_prefix(root()).ok()?.to_string_lossy().into_owned(), text))
         })
         .collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -73,7 +76,13 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// The Rust files of the server itself.
 fn server_files() -> Vec<File> {
-    files("src", &[".rs"])
+    let mut files = files("src", &[".rs"]);
+    let placed: Vec<_> = files.iter().flat_map(source::placed_modules).collect();
+    for (path, module) in placed {
+        let file = files.iter_mut().find(|file| file.path == path);
+        file.unwrap_or_else(|| panic!("{path} is a module, and no file")).module = module;
+    }
+    files
 }
 
 /// All Rust files of the repository, benches and fuzz targets included.

@@ -39,9 +39,8 @@ fn offence(module: &[String], path: &Path) -> Option<&'static str> {
 fn imports_go_down_only() {
     let mut offences = Vec::new();
     for file in server_files() {
-        let module = file.module();
-        for path in source::paths(&file.tokens(), &module) {
-            if let Some(what) = offence(&module, &path) {
+        for path in source::paths(&file.tokens(), &file.module) {
+            if let Some(what) = offence(&file.module, &path) {
                 offences.push(format!("{}:{}: `{path}` {what}", file.path, path.line));
             }
         }
@@ -52,7 +51,7 @@ fn imports_go_down_only() {
 #[test]
 fn every_room_has_its_row() {
     let rooms: BTreeSet<String> =
-        server_files().iter().filter_map(|file| file.module().first().cloned()).collect();
+        server_files().iter().filter_map(|file| file.module.first().cloned()).collect();
     let named: BTreeSet<String> = ROWS
         .iter()
         .flat_map(|row| row.iter())
@@ -99,9 +98,8 @@ const FORBIDDEN: &[(&str, &[&[&str]], &str)] = &[
 fn rooms_keep_to_what_they_are_for() {
     let mut offences = Vec::new();
     for file in server_files() {
-        let module = file.module();
         for (room, forbidden, reason) in FORBIDDEN {
-            if module.first().is_none_or(|m| m != room) || file.is_test() {
+            if file.module.first().is_none_or(|m| m != room) || file.is_test() {
                 continue;
             }
             for (path, line) in source::foreign_paths(&file.tokens()) {

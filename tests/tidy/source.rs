@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::File;
+
 /// A token with the line it begins on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
@@ -159,6 +161,25 @@ fn inline_modules(tokens: &[Token]) -> Vec<Vec<String>> {
             open.iter().map(|(name, _)| name.clone()).collect()
         })
         .collect()
+}
+
+/// The files that `file` makes its modules by `#[path = "…"]`, with the modules that they are.
+pub(super) fn placed_modules(file: &File) -> Vec<(String, Vec<String>)> {
+    let tokens = file.tokens();
+    let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut found = Vec::new();
+    for (i, token) in tokens.iter().enumerate() {
+        let Kind::Text(path) = &token.kind else { continue };
+        if i < 2 || !tokens[i - 2].kind.is_word("path") || tokens[i - 1].kind != Kind::Sign('=') {
+            continue;
+        }
+        let mut rest = tokens[i..].iter().skip_while(|t| !t.kind.is_word("mod")).skip(1);
+        if let Some(Kind::Word(name)) = rest.next().map(|t| &t.kind) {
+            let module = file.module.iter().cloned().chain([name.clone()]).collect();
+            found.push((format!("{folder}/{path}"), module));
+        }
+    }
+    found
 }
 
 /// Whether each token stands in a module that is only there for tests, by its name: `tests`, `testing`.
