@@ -231,13 +231,12 @@ mod tests {
     use super::*;
 
     fn shell(script: &str, stdout: Output) -> Process {
-        let stderr = std::env::temp_dir().join(format!("waypost-load-test-{}", std::process::id()));
         Process::start(&Launch {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), script.into()],
             cores: vec![0],
             stdout,
-            stderr,
+            stderr: "/dev/null".into(),
         })
         .unwrap()
     }
