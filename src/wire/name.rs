@@ -78,16 +78,21 @@ impl Name {
     /// Reads the possibly compressed name at `at` and returns it with the offset behind it.
     ///
     /// # Errors
-    /// [`WireError`] if it is cut, too long, of a reserved label kind, or has a pointer that does not go backwards or goes into the header.
+    /// [`WireError`] if it is cut, too long, of a reserved label kind, or has a pointer that does not go backwards to a whole name, or goes into the
+    /// header.
     pub fn parse(message: &[u8], at: usize) -> Result<(Self, usize), WireError> {
         let mut name = Self::root();
         let mut len = 0usize;
         let mut pos = at;
         let mut end = None;
-        let mut lowest = at;
+        // Where the labels that are being read began, and up to where they may go: a name that is pointed to ends before the one that points
+        // to it begins, else it would read itself, and what may yet change behind it.
+        let mut start = at;
+        let mut readable = message;
         let mut hops = 0;
         loop {
-            let Some(&byte) = message.get(pos) else { return Err(WireError::Cut) };
+            let cut = || if end.is_some() { WireError::BadPointer } else { WireError::Cut };
+            let Some(&byte) = readable.get(pos) else { return Err(cut()) };
             match byte {
                 0 => {
                     name.bytes[len] = 0;
@@ -96,7 +101,7 @@ impl Name {
                     return Ok((name, end.unwrap_or(pos + 1)));
                 }
                 1..=63 => {
-                    let label = message.get(pos..=pos + byte as usize).ok_or(WireError::Cut)?;
+                    let label = readable.get(pos..=pos + byte as usize).ok_or_else(cut)?;
                     if len + label.len() >= NAME_LEN_MAX {
                         return Err(WireError::BadName);
                     }
@@ -106,15 +111,16 @@ impl Name {
                     pos += label.len();
                 }
                 0xC0.. => {
-                    let Some(&low) = message.get(pos + 1) else { return Err(WireError::Cut) };
+                    let Some(&low) = readable.get(pos + 1) else { return Err(cut()) };
                     let target = usize::from(byte & 0x3F) << 8 | usize::from(low);
                     end.get_or_insert(pos + 2);
                     hops += 1;
                     // Nor into the header, which changes on the way and takes such a name with it.
-                    if target >= lowest || target < HEADER_LEN || hops > POINTERS_MAX {
+                    if target >= start || target < HEADER_LEN || hops > POINTERS_MAX {
                         return Err(WireError::BadPointer);
                     }
-                    lowest = target;
+                    readable = &message[..start];
+                    start = target;
                     pos = target;
                 }
                 _ => return Err(WireError::BadName),
@@ -451,6 +457,8 @@ mod tests {
         let message = behind_header(b"\x03www\x07example\x00\x01a\xC0\x10\xC0\x1C");
         let (name, end) = Name::parse(&message, 25).unwrap();
         assert_eq!((name.to_string().as_str(), end), ("a.example.", 29));
+        // The name that is pointed to would go on into the one that points.
+        assert_eq!(Name::parse(&behind_header(b"\x02\x03\xC0\x0C\x00\x00"), 14), Err(WireError::BadPointer));
         for (rest, error) in [
             (&b"\xC0\x0C"[..], WireError::BadPointer),
             (b"\xC0\x0E\x01a\x00", WireError::BadPointer),
