@@ -17,16 +17,25 @@
 //!
 //! ARCHITECTURE.md in the repository says why, and which test holds each rule.
 
+// Tests and benches fail by panicking; the server does not.
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 pub mod chain;
 pub mod cli;
 pub mod config;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "time passes between what the kernel tells and what is done about it"
+)]
 pub mod control;
 pub mod instance;
 pub mod log;
 pub mod metrics;
 pub mod net;
 pub mod plugins;
+#[allow(clippy::disallowed_methods, reason = "connections have deadlines")]
 pub mod server;
+#[allow(clippy::disallowed_methods, reason = "exchanges have deadlines, and IDs are drawn at random")]
 pub mod upstream;
 pub mod wire;
 

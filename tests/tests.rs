@@ -3,6 +3,8 @@
 //! All tests are one binary, so that it is linked once, and run side by side: each has a directory, ports, and where it needs them network
 //! namespaces of its own. A test waits for what it wants to see, never for time to pass.
 
+#![allow(clippy::disallowed_methods, reason = "tests say how long something may take")]
+
 mod fuzz_replay;
 mod manuals;
 mod tidy;

@@ -3,6 +3,7 @@
 //! Prints a line for each kind of file: seconds, and the resident memory of the process afterwards, at its highest, and after five
 //! times of reading it anew.
 
+#![allow(clippy::disallowed_methods, reason = "time is what is measured")]
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
 use std::fmt::Write as _;

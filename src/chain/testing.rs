@@ -187,11 +187,17 @@ fn words(line: &str, start: Span) -> Vec<Word> {
 
 /// Builds the plugin `spec` from `text`, its directives, in a block of the root zone. Errors become their first lines,
 /// as CoreDNS would print them, each a line.
+///
+/// # Errors
+/// The plugin's.
 pub fn build(spec: &PluginSpec, text: &str) -> Result<(Built, BlockSetup), String> {
     build_in(spec, &[Name::root()], BlockSetup::default(), text)
 }
 
 /// As [`build`], in a block of `zones` where other plugins have left `block`.
+///
+/// # Errors
+/// The plugin's.
 pub fn build_in(
     spec: &PluginSpec,
     zones: &[Name],

@@ -138,6 +138,7 @@ impl Live {
             plan.background.drain(..).map(|task| control.spawn(task).abort_handle()).collect();
         if let (Some(settings), Source::File(_)) = (plan.reload, source) {
             // Many servers of one file do not read it all at once. Without randomness they do.
+            #[allow(clippy::disallowed_methods, reason = "what is drawn is given to the settings")]
             let random = getrandom::u64().unwrap_or_default();
             let (source, seen) = (source.clone(), plan.seen.clone());
             let watch =

@@ -389,6 +389,7 @@ pub struct NameHasher(foldhash::fast::FixedState);
 
 impl NameHasher {
     /// The one hasher of the process; every table that takes a query's hash must use it.
+    #[allow(clippy::disallowed_methods, reason = "the seed is drawn once, at the start")]
     pub fn process() -> &'static Self {
         static HASHER: std::sync::OnceLock<NameHasher> = std::sync::OnceLock::new();
         HASHER.get_or_init(|| {

@@ -4,6 +4,7 @@ mod attempts;
 mod config;
 mod limit;
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test says how long an answer may take")]
 mod tests;
 mod to;
 

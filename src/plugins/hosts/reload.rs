@@ -20,6 +20,7 @@ const QUIET: Duration = Duration::from_millis(20);
 const QUIET_WAITS_MAX: u32 = 50;
 
 /// Reads the file for the first time, again if somebody is writing it. Whatever comes of it, the start goes on.
+#[allow(clippy::disallowed_methods, reason = "the start waits; nothing is served yet")]
 pub(super) fn first_read(file: &HostsFile) {
     for _ in 0..QUIET_WAITS_MAX {
         if !matches!(file.refresh(false), Look::Kept { trouble: Trouble::Changing, .. }) {
@@ -97,5 +98,6 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test says how long a change may take")]
 #[path = "reload_tests.rs"]
 mod tests;

@@ -30,6 +30,7 @@ impl<'a> Cursor<'a> {
 
     /// The next `N` bytes, to write some of them.
     #[inline]
+    #[allow(clippy::expect_used, reason = "the slice was cut to N bytes")]
     fn room<const N: usize>(&mut self) -> &mut [u8; N] {
         if self.line.len() < self.at + N {
             self.grow(N);

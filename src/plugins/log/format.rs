@@ -341,6 +341,7 @@ fn push_flags(line: &mut Cursor<'_>, flags: Option<Flags>) {
 }
 
 /// A text known when this is compiled.
+#[allow(clippy::panic, reason = "it would not compile")]
 const fn short<const N: usize>(text: &str) -> Short<N> {
     match Short::new(text.as_bytes()) {
         Some(short) => short,
