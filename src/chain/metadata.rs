@@ -31,7 +31,7 @@ impl Metadata {
     }
 
     /// Sets `label` to whatever `word` says when it is read: for a plugin that only knows once its future has run, while
-    /// the query waits beside it. Words come from [`super::intern`].
+    /// the query waits beside it. Words come from [`super::intern()`].
     pub fn set_live(&mut self, label: &'static str, word: Rc<Cell<&'static str>>) {
         self.put(label, Value::Live(word));
     }
