@@ -47,17 +47,17 @@ impl Scenario {
         let queries: Vec<Vec<u8>> = (0..NAMES).map(query).collect();
         for query in &queries {
             assert!(matches!(offline.answer(query), Answer::Bytes(_)), "{}", self.name);
+            waypost::log::discard();
         }
-        waypost::log::discard();
         let _ = std::fs::remove_file(path);
         Prepared { offline, queries }
     }
 }
 
 impl Prepared {
-    /// Asks the name of this turn. Log lines are thrown away now and then, as a worker hands them over.
+    /// Asks the name of this turn. Log lines are thrown away now and then, where a worker would hand them over.
     pub(crate) fn ask(&mut self, turn: usize) -> Answer<'_> {
-        if turn.is_multiple_of(256) {
+        if turn.is_multiple_of(64) {
             waypost::log::discard();
         }
         // A stride that visits all names in an order that no prefetcher guesses.
