@@ -74,7 +74,13 @@ impl Scripted {
         address: SocketAddr,
         script: impl Fn(Peer, usize) -> F + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(address).await.expect("a free port");
+        Self::tcp_on(TcpListener::bind(address).await.expect("a free port"), script)
+    }
+
+    fn tcp_on<F: Future<Output = ()> + 'static>(
+        listener: TcpListener,
+        script: impl Fn(Peer, usize) -> F + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("it is bound");
         let log = Rc::new(Log::default());
         let own = Rc::clone(&log);
@@ -90,13 +96,19 @@ impl Scripted {
 
     /// Both at one address: over UDP `udp` answers, over TCP [`answer`].
     pub(crate) async fn both(udp: impl Fn(&[u8]) -> Vec<Vec<u8>> + 'static) -> Self {
-        let mut this = Self::udp(udp).await;
-        let mut tcp = Self::tcp_at(this.address, |mut peer, _| async move {
+        let (socket, listener) = loop {
+            // The port that UDP got may be another test's over TCP.
+            let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+            if let Ok(listener) = TcpListener::bind(socket.local_addr().expect("it is bound")).await {
+                break (socket, listener);
+            }
+        };
+        let mut this = Self::udp_on(socket, udp);
+        let mut tcp = Self::tcp_on(listener, |mut peer, _| async move {
             while let Some(query) = peer.read().await {
                 peer.write(&answer(&query)).await;
             }
-        })
-        .await;
+        });
         this.tasks.append(&mut tcp.tasks);
         this
     }
