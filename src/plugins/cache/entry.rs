@@ -4,36 +4,43 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::metrics::Series;
+use super::key::{KeyRef, Rest};
+use super::metrics::{Kind, Series};
 use crate::chain::{Mono, Query, Response};
-use crate::wire::{Flags, compose, header, patch};
+use crate::wire::{Flags, HEADER_LEN, compose, header, patch};
 
 /// An answer in a store. What changes while it is kept are numbers that are their own truth, so relaxed atomics do.
 pub(super) struct Entry {
-    /// The message without OPT record, its TTLs the lifetime; behind it the offsets of the TTLs, two bytes each, so that one
-    /// piece of memory is read.
+    /// The message without OPT record, its TTLs the lifetime, its question in lower case; behind it the offsets of the TTLs, two bytes
+    /// each, so that one piece of memory is read.
     bytes: Box<[u8]>,
     message_len: u32,
     /// The message's size with all names written out, bytes.
     uncompressed: u32,
+    /// What of its key is not the name.
+    rest: Rest,
     /// AA, RA, AD and the code of every answer made of it.
     flags: Flags,
+    /// The store it is in.
+    pub(super) kind: Kind,
+    /// Whether it answers the question, rather than saying anything else.
+    pub(super) answers: bool,
+    /// Whether it has left its store.
+    retired: AtomicBool,
+    /// Whether a refresh is under way.
+    refreshing: AtomicBool,
     /// Seconds it is fresh, 1 or more.
     lifetime: u32,
     /// Since when.
     stored: Mono,
-    /// Whether it answers the question, rather than saying anything else.
-    pub(super) answers: bool,
-    /// The last answer that did, if this one took its place and does not.
-    pub(super) last_good: Option<Arc<Self>>,
-    /// The wildcard that it was made of, for the `zone/wildcard` label.
-    pub(super) wildcard: Option<Box<str>>,
-    /// Where its eviction is counted.
-    pub(super) series: Arc<Series>,
     /// A denial that is newer than this positive answer counts until then, see [`super::store`].
     shadowed_until: AtomicU64,
-    /// Whether a refresh is under way.
-    refreshing: AtomicBool,
+    /// The wildcard that it was made of, for the `zone/wildcard` label.
+    pub(super) wildcard: Option<Box<str>>,
+    /// The last answer that did answer the question, if this one took its place and does not.
+    pub(super) last_good: Option<Arc<Self>>,
+    /// Where its eviction is counted.
+    pub(super) series: Arc<Series>,
     /// No refresh before, because the last one failed.
     retry_at: AtomicU64,
     /// Hits without a gap, for prefetching.
@@ -42,23 +49,32 @@ pub(super) struct Entry {
 }
 
 /// What [`Entry::new`] needs to know beside the response.
-pub(super) struct Life {
+pub(super) struct Facts {
+    /// The store it is for.
+    pub(super) kind: Kind,
+    /// See [`Entry::answers`].
+    pub(super) answers: bool,
+    /// Seconds it is fresh, 1 or more.
     pub(super) lifetime: u32,
+    /// Since when.
     pub(super) stored: Mono,
 }
 
 impl Entry {
-    /// Keeps `response`, whose TTLs at `ttl_offsets` are set to the lifetime already.
+    /// Keeps `response` to the question of `key`; its TTLs at `ttl_offsets` are set to the lifetime already.
     pub(super) fn new(
+        key: &KeyRef<'_>,
         response: &Response,
         ttl_offsets: &[u16],
-        life: &Life,
-        answers: bool,
+        facts: Facts,
         series: Arc<Series>,
     ) -> Self {
         let message = response.wire();
         let mut bytes = Vec::with_capacity(message.len() + 2 * ttl_offsets.len());
         bytes.extend_from_slice(message);
+        if let Some(name) = bytes.get_mut(HEADER_LEN..HEADER_LEN + key.name().len()) {
+            name.copy_from_slice(key.name());
+        }
         bytes.extend(ttl_offsets.iter().flat_map(|offset| offset.to_ne_bytes()));
         let kept = Flags::RA | Flags::AD | 15;
         Self {
@@ -67,18 +83,39 @@ impl Entry {
             uncompressed: response.uncompressed_size() as u32,
             // Some stub resolvers throw away what is not authoritative, so CoreDNS says AA of everything it has kept.
             flags: Flags(response.flags().0 & kept | Flags::AA),
-            lifetime: life.lifetime,
-            stored: life.stored,
-            answers,
-            last_good: None,
-            wildcard: None,
-            series,
-            shadowed_until: AtomicU64::new(0),
+            rest: key.rest(),
+            kind: facts.kind,
+            answers: facts.answers,
+            retired: AtomicBool::new(false),
             refreshing: AtomicBool::new(false),
+            lifetime: facts.lifetime,
+            stored: facts.stored,
+            shadowed_until: AtomicU64::new(0),
+            wildcard: None,
+            last_good: None,
+            series,
             retry_at: AtomicU64::new(0),
             hits: AtomicU32::new(0),
             last_hit: AtomicU64::new(0),
         }
+    }
+
+    /// True if it is the answer to `key`.
+    #[inline]
+    pub(super) fn is_of(&self, key: &KeyRef<'_>) -> bool {
+        let name = key.name();
+        self.rest == key.rest() && self.bytes.get(HEADER_LEN..HEADER_LEN + name.len()) == Some(name)
+    }
+
+    /// Its store has it no longer: nobody may serve it any more.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Relaxed);
+    }
+
+    /// True after [`Self::retire`].
+    #[inline]
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Relaxed)
     }
 
     /// Seconds it is fresh for at `now`; zero or less: so long expired. The last second counts as a whole one.

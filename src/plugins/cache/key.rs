@@ -24,7 +24,7 @@ pub(super) struct KeyRef<'a> {
 }
 
 /// Type, class, and DO and CD, in one number.
-type Rest = u64;
+pub(super) type Rest = u64;
 
 const DO: Rest = 1 << 32;
 const CD: Rest = 1 << 33;
@@ -40,6 +40,21 @@ impl<'a> KeyRef<'a> {
             rest |= CD;
         }
         Self { hash: mix(query.hash(), rest), rest, name: query.name().as_bytes() }
+    }
+
+    /// The hash of all of it.
+    pub(super) const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The name, lower-cased, on the wire.
+    pub(super) const fn name(&self) -> &'a [u8] {
+        self.name
+    }
+
+    /// What is not the name.
+    pub(super) const fn rest(&self) -> Rest {
+        self.rest
     }
 
     /// The key to keep an entry under.

@@ -3,6 +3,7 @@
 mod alias;
 mod config;
 mod entry;
+mod front;
 mod key;
 mod metrics;
 mod refresh;
@@ -17,10 +18,11 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use config::{CacheConfig, StaleMode};
-use entry::{Entry, Life};
+use entry::{Entry, Facts};
+use front::Front;
 use key::KeyRef;
 use metrics::{Kind, Metrics, Series};
-use store::{Found, Policy, Stores};
+use store::{Hit, Policy, Stores};
 use ttl::Examined;
 
 use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step, clock};
@@ -106,6 +108,13 @@ impl Plugin for Cache {
         }
         let series = shared.metrics.of(query.server, query.view);
         series.requests.inc();
+        let step = Front::with(shared, |front| {
+            let hit = front.get(&KeyRef::of(query), query.now, &shared.stores)?;
+            Some(shared.answer(cx, query, response, hit, series))
+        });
+        if let Some(step) = step {
+            return step;
+        }
         let Some(found) = shared.stores.find(&KeyRef::of(query), query.now) else {
             series.misses.inc();
             let mut mark = MISSED;
@@ -117,7 +126,8 @@ impl Plugin for Cache {
             query.set_mark(self.mark, mark);
             return Step::Next;
         };
-        shared.answer(cx, query, response, &found, series)
+        Front::put(shared, &KeyRef::of(query), &found.entry);
+        shared.answer(cx, query, response, found.as_hit(), series)
     }
 
     fn on_response(&self, _: &Cx<'_>, query: &mut Query, response: &mut Response) {
@@ -154,17 +164,16 @@ impl Shared {
         cx: &Cx<'_>,
         query: &mut Query,
         response: &mut Response,
-        found: &Found,
+        Hit { entry, ttl }: Hit<'_>,
         series: &Arc<Series>,
     ) -> Step {
-        let Found { entry, kind, ttl } = found;
-        series.hits(*kind).inc();
+        series.hits(entry.kind).inc();
         if let Some(wildcard) = &entry.wildcard
             && let Some(labels) = query.metadata_mut()
         {
             labels.set(WILDCARD, wildcard.to_string());
         }
-        let ttl = match (u32::try_from(*ttl), &self.config.stale) {
+        let ttl = match (u32::try_from(ttl), &self.config.stale) {
             (Ok(ttl @ 1..), _) => {
                 self.prefetch(cx, query, entry, ttl, series);
                 if self.config.keep_ttl { entry.lifetime() } else { ttl }
@@ -249,15 +258,11 @@ impl Shared {
         if store.is_disabled_for(query.name()) {
             return None;
         }
-        let life = Life { lifetime, stored: clock::now() };
-        let offsets = &examined.ttl_offsets;
-        let mut entry = Entry::new(response, offsets, &life, examined.answers, Arc::clone(series));
-        entry.wildcard = wildcard.map(Box::from);
         let key = KeyRef::of(query);
-        Some(match kind {
-            Kind::Success => self.stores.keep_positive(key, entry),
-            Kind::Denial => self.stores.keep_denial(key, entry),
-        })
+        let facts = Facts { kind, answers: examined.answers, lifetime, stored: clock::now() };
+        let mut entry = Entry::new(&key, response, &examined.ttl_offsets, facts, Arc::clone(series));
+        entry.wildcard = wildcard.map(Box::from);
+        Some(self.stores.keep(key, entry))
     }
 }
 

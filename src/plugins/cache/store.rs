@@ -42,12 +42,34 @@ pub(super) struct Policy {
     pub(super) prefer_positive: bool,
 }
 
-/// A hit.
+/// An answer that was found.
 pub(super) struct Found {
     pub(super) entry: Arc<Entry>,
-    pub(super) kind: Kind,
+    ttl: i64,
+}
+
+/// An answer that counts.
+#[derive(Clone, Copy)]
+pub(super) struct Hit<'a> {
+    pub(super) entry: &'a Arc<Entry>,
     /// Seconds the entry is still fresh; zero or less: it is stale, but may be served.
     pub(super) ttl: i64,
+}
+
+impl Found {
+    /// The same, by reference.
+    pub(super) const fn as_hit(&self) -> Hit<'_> {
+        Hit { entry: &self.entry, ttl: self.ttl }
+    }
+}
+
+impl Policy {
+    /// `entry` if it may be served at `now`.
+    #[inline]
+    pub(super) fn serve(self, entry: &Arc<Entry>, now: Mono) -> Option<Hit<'_>> {
+        let ttl = entry.ttl(now);
+        (ttl > -i64::from(self.stale_up_to)).then_some(Hit { entry, ttl })
+    }
 }
 
 impl Stores {
@@ -61,38 +83,64 @@ impl Stores {
     }
 
     /// The answer to `key` that counts at `now`.
-    #[inline]
     pub(super) fn find(&self, key: &KeyRef<'_>, now: Mono) -> Option<Found> {
+        let serve = |entry: &Arc<Entry>| {
+            let ttl = self.policy.serve(entry, now)?.ttl;
+            Some(Found { entry: Arc::clone(entry), ttl })
+        };
         let positive = self.success.get(key);
         if let Some(entry) = &positive {
             if self.policy.prefer_positive {
                 let good = if entry.answers { Some(entry) } else { entry.last_good.as_ref() };
-                if let Some(found) = good.and_then(|good| self.serve(good, Kind::Success, now)) {
+                if let Some(found) = good.and_then(serve) {
                     return Some(found);
                 }
             } else if !entry.is_shadowed(now)
-                && let Some(found) = self.serve(entry, Kind::Success, now)
+                && let Some(found) = serve(entry)
             {
                 return Some(found);
             }
         }
-        let positive = || self.serve(positive.as_ref()?, Kind::Success, now);
-        match self.denial.get(key).and_then(|entry| self.serve(&entry, Kind::Denial, now)) {
+        let positive = || serve(positive.as_ref()?);
+        match self.denial.get(key).and_then(|entry| serve(&entry)) {
             Some(denial) if denial.entry.rcode() == Rcode::SERVFAIL => positive().or(Some(denial)),
             Some(denial) => Some(denial),
             None => positive(),
         }
     }
 
-    /// `entry` if it may be served at `now`.
-    #[inline]
-    fn serve(&self, entry: &Arc<Entry>, kind: Kind, now: Mono) -> Option<Found> {
-        let ttl = entry.ttl(now);
-        (ttl > -i64::from(self.policy.stale_up_to)).then(|| Found { entry: Arc::clone(entry), kind, ttl })
+    /// Lets the table know that an answer of it, to `key`, was served from elsewhere.
+    pub(super) fn touch(&self, key: &KeyRef<'_>, kind: Kind) {
+        match kind {
+            Kind::Success => self.success.get(key),
+            Kind::Denial => self.denial.get(key),
+        };
+    }
+
+    /// Keeps an answer.
+    pub(super) fn keep(&self, key: KeyRef<'_>, entry: Entry) -> Arc<Entry> {
+        match entry.kind {
+            Kind::Success => self.keep_positive(key, entry),
+            Kind::Denial => self.keep_denial(key, entry),
+        }
+    }
+
+    /// What of the configuration decides which answer counts.
+    pub(super) const fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Answers of ordinary size that there is room for in each store, or in the smaller one.
+    pub(super) fn capacity(&self) -> u64 {
+        [&self.success, &self.denial]
+            .into_iter()
+            .filter_map(|table| table.policy().max_capacity())
+            .min()
+            .unwrap_or(0)
     }
 
     /// Keeps a positive answer, and forgets the denial if it takes its place.
-    pub(super) fn keep_positive(&self, key: KeyRef<'_>, mut entry: Entry) -> Arc<Entry> {
+    fn keep_positive(&self, key: KeyRef<'_>, mut entry: Entry) -> Arc<Entry> {
         if self.policy.prefer_positive && !entry.answers {
             entry.last_good = self.success.get(&key).and_then(|previous| {
                 if previous.answers { Some(previous) } else { previous.last_good.clone() }
@@ -106,7 +154,7 @@ impl Stores {
     }
 
     /// Keeps a denial or a failure.
-    pub(super) fn keep_denial(&self, key: KeyRef<'_>, entry: Entry) -> Arc<Entry> {
+    fn keep_denial(&self, key: KeyRef<'_>, entry: Entry) -> Arc<Entry> {
         let entry = Arc::new(entry);
         self.denial.insert(key.to_key(), Arc::clone(&entry));
         if entry.rcode() != Rcode::SERVFAIL
@@ -136,6 +184,8 @@ fn table(kind: Kind, capacity: u64, policy: Policy) -> Table {
         .weigher(|key: &Key, entry: &Arc<Entry>| units(key.name_len() + entry.bytes_len()))
         .expire_after(Expiry(policy))
         .eviction_listener(move |_, entry: Arc<Entry>, cause| {
+            // Called for each entry that leaves, whatever the cause: the fronts are told.
+            entry.retire();
             if cause == RemovalCause::Size {
                 entry.series.evictions(kind).inc();
             }

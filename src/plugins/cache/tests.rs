@@ -1,6 +1,7 @@
 //! What is kept, for how long, and how it is served.
 
 mod config;
+mod front;
 mod rules;
 mod stale;
 

@@ -1,0 +1,179 @@
+//! In front of the stores: each worker's own table of what it served lately, so that most hits touch nothing that another worker writes.
+//!
+//! The stores note each look-up (which answers stay depends on it), in a queue that all workers share. Here a hit only
+//! reads: the worker's table, and the entry. An entry that leaves its store, or is replaced there, is marked as retired,
+//! and no front serves it from then on; a positive answer that a newer denial hides is marked too. So what is served is what the
+//! stores would have found.
+//!
+//! The stores still have to know what is popular. A slot tells them of its entry whenever they have been asked for so many
+//! others meanwhile that they might think it forgotten: often in a flood of names, hardly ever when all is found here.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
+
+use super::Shared;
+use super::entry::Entry;
+use super::key::KeyRef;
+use super::metrics::Kind;
+use super::store::{Hit, Policy, Stores, UNIT_BYTES};
+use crate::chain::Mono;
+
+/// Slots of a front at most. With entries of [`UNIT_BYTES`] at most, what a front can hold on to is bounded by some 12 MiB.
+const SLOTS_MAX: usize = 1 << 14;
+
+/// Slots that are looked through for one key: as many as share a cache line.
+const WAYS: usize = 4;
+
+/// The part of the capacity that the stores may be asked for before a front tells them of its hits.
+const TOUCH_PART: u64 = 4;
+
+/// One worker's front of one cache.
+pub(super) struct Front {
+    sets: Box<[Set]>,
+    /// Look-ups that were not answered here and went to the stores.
+    passed: u32,
+    /// After so many of them, the stores are told of a hit here.
+    touch_after: u32,
+    policy: Policy,
+    /// The set to look through for retired entries next.
+    hand: usize,
+}
+
+#[derive(Default)]
+#[repr(align(64))]
+struct Set([Slot; WAYS]);
+
+#[derive(Default)]
+struct Slot {
+    entry: Option<Arc<Entry>>,
+    /// The upper half of the key's hash: most others are told apart without a look at the entry.
+    tag: u32,
+    /// [`Front::passed`] when the stores last knew of it.
+    touched: u32,
+}
+
+thread_local! {
+    /// The fronts of this thread, of the few caches that there are.
+    static FRONTS: RefCell<Vec<Own>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Own {
+    /// Whose front it is. As long as this is held, no other cache has its address.
+    of: Weak<Shared>,
+    front: Front,
+}
+
+impl Front {
+    /// What `act` makes of this thread's front of `shared`; it must not use another front. `None` where the cache has none.
+    #[inline]
+    pub(super) fn with<T>(shared: &Arc<Shared>, act: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        // Which answer counts under that policy is more than a look at the entry.
+        if shared.stores.policy().prefer_positive {
+            return None;
+        }
+        FRONTS.with_borrow_mut(|fronts| {
+            let place = fronts.iter().position(|own| std::ptr::eq(own.of.as_ptr(), Arc::as_ptr(shared)));
+            act(&mut fronts[place?].front)
+        })
+    }
+
+    /// Puts an answer that the stores gave into this thread's front of `shared`, which is made where there is none yet.
+    pub(super) fn put(shared: &Arc<Shared>, key: &KeyRef<'_>, entry: &Arc<Entry>) {
+        if shared.stores.policy().prefer_positive || entry.bytes_len() > UNIT_BYTES {
+            return;
+        }
+        FRONTS.with_borrow_mut(|fronts| {
+            let place = fronts.iter().position(|own| std::ptr::eq(own.of.as_ptr(), Arc::as_ptr(shared)));
+            let place = place.unwrap_or_else(|| {
+                fronts.push(Own { of: Arc::downgrade(shared), front: Self::new(&shared.stores) });
+                fronts.len() - 1
+            });
+            let front = &mut fronts[place].front;
+            front.insert(key, entry);
+            front.sweep();
+            if front.hand == 0 {
+                // Caches of configurations that are gone.
+                fronts.retain(|own| own.of.strong_count() > 0);
+            }
+        });
+    }
+
+    fn new(stores: &Stores) -> Self {
+        let capacity = usize::try_from(stores.capacity()).unwrap_or(SLOTS_MAX).min(SLOTS_MAX);
+        let slots = (2 * capacity).next_power_of_two().clamp(WAYS, SLOTS_MAX);
+        Self {
+            sets: (0..slots / WAYS).map(|_| Set::default()).collect(),
+            passed: 0,
+            touch_after: u32::try_from(stores.capacity() / TOUCH_PART).unwrap_or(u32::MAX),
+            policy: stores.policy(),
+            hand: 0,
+        }
+    }
+
+    /// The answer to `key` that counts at `now`, if it is here; `stores` are told of it now and then.
+    #[inline]
+    pub(super) fn get(&mut self, key: &KeyRef<'_>, now: Mono, stores: &Stores) -> Option<Hit<'_>> {
+        let set = self.set_of(key);
+        let hit = self.sets[set].0.iter_mut().find_map(|slot| {
+            let entry = slot.entry.as_ref().filter(|entry| slot.tag == tag(key) && entry.is_of(key))?;
+            if entry.is_retired() || (entry.kind == Kind::Success && entry.is_shadowed(now)) {
+                return None;
+            }
+            let hit = self.policy.serve(entry, now)?;
+            if self.passed.wrapping_sub(slot.touched) >= self.touch_after {
+                slot.touched = self.passed;
+                stores.touch(key, entry.kind);
+            }
+            Some(hit)
+        });
+        if hit.is_none() {
+            self.passed = self.passed.wrapping_add(1);
+        }
+        hit
+    }
+
+    /// Puts `entry` into a slot: that of its key, or a free one, or one whose turn it is.
+    fn insert(&mut self, key: &KeyRef<'_>, entry: &Arc<Entry>) {
+        let set = self.set_of(key);
+        let turn = self.passed as usize % WAYS;
+        let slots = &mut self.sets[set].0;
+        let is = |slot: &Slot, what: fn(&Entry, &KeyRef<'_>) -> bool| {
+            slot.entry.as_ref().is_none_or(|entry| what(entry, key))
+        };
+        let place = slots
+            .iter()
+            .position(|slot| slot.entry.is_some() && is(slot, Entry::is_of))
+            .or_else(|| slots.iter().position(|slot| is(slot, |entry, _| entry.is_retired())))
+            .unwrap_or(turn);
+        slots[place] = Slot { entry: Some(Arc::clone(entry)), tag: tag(key), touched: self.passed };
+    }
+
+    /// Lets go of the retired entries of the next set. As each insertion does so, they are gone after as many as there are sets.
+    fn sweep(&mut self) {
+        for slot in &mut self.sets[self.hand].0 {
+            slot.entry.take_if(|entry| entry.is_retired());
+        }
+        self.hand = (self.hand + 1) % self.sets.len();
+    }
+
+    fn set_of(&self, key: &KeyRef<'_>) -> usize {
+        key.hash() as usize & (self.sets.len() - 1)
+    }
+}
+
+const fn tag(key: &KeyRef<'_>) -> u32 {
+    (key.hash() >> 32) as u32
+}
+
+#[cfg(test)]
+impl Front {
+    /// How many entries it holds.
+    pub(super) fn len(&self) -> usize {
+        self.sets.iter().flat_map(|set| &set.0).filter(|slot| slot.entry.is_some()).count()
+    }
+
+    /// How many caches have a front in this thread.
+    pub(super) fn caches() -> usize {
+        FRONTS.with_borrow(Vec::len)
+    }
+}
