@@ -5,8 +5,8 @@
 //! and no front serves it from then on; a positive answer that a newer denial hides is marked too. So what is served is what the
 //! stores would have found.
 //!
-//! The stores still have to know what is popular. A slot tells them of its entry whenever they have been asked for so many
-//! others meanwhile that they might think it forgotten: often in a flood of names, hardly ever when all is found here.
+//! The stores still have to know what is popular. A slot tells them of its entry whenever so many other queries found nothing
+//! meanwhile that their answers might displace it: often in a flood of names, hardly ever when nearly all is found.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
@@ -18,21 +18,22 @@ use super::metrics::Kind;
 use super::store::{Hit, Policy, Stores, UNIT_BYTES};
 use crate::chain::Mono;
 
-/// Slots of a front at most. With entries of [`UNIT_BYTES`] at most, what a front can hold on to is bounded by some 12 MiB.
-const SLOTS_MAX: usize = 1 << 14;
+/// Slots of a front at most, twice the answers of a store of the default capacity. With entries of [`UNIT_BYTES`] at most, what a front can
+/// hold on to that has left the stores is bounded by some 26 MiB a worker.
+const SLOTS_MAX: usize = 1 << 15;
 
 /// Slots that are looked through for one key: as many as share a cache line.
 const WAYS: usize = 4;
 
-/// The part of the capacity that the stores may be asked for before a front tells them of its hits.
+/// The part of a store's capacity that may be asked for in vain before a front tells it of a hit again.
 const TOUCH_PART: u64 = 4;
 
 /// One worker's front of one cache.
 pub(super) struct Front {
     sets: Box<[Set]>,
-    /// Look-ups that were not answered here and went to the stores.
-    passed: u32,
-    /// After so many of them, the stores are told of a hit here.
+    /// Queries that found nothing, here or in the stores.
+    misses: u32,
+    /// After so many of them, the stores are told of a hit here again.
     touch_after: u32,
     policy: Policy,
     /// The set to look through for retired entries next.
@@ -48,7 +49,7 @@ struct Slot {
     entry: Option<Arc<Entry>>,
     /// The upper half of the key's hash: most others are told apart without a look at the entry.
     tag: u32,
-    /// [`Front::passed`] when the stores last knew of it.
+    /// [`Front::misses`] when the stores last knew of it.
     touched: u32,
 }
 
@@ -66,14 +67,14 @@ struct Own {
 impl Front {
     /// What `act` makes of this thread's front of `shared`; it must not use another front. `None` where the cache has none.
     #[inline]
-    pub(super) fn with<T>(shared: &Arc<Shared>, act: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+    pub(super) fn with<T>(shared: &Arc<Shared>, act: impl FnOnce(&mut Self) -> T) -> Option<T> {
         // Which answer counts under that policy is more than a look at the entry.
         if shared.stores.policy().prefer_positive {
             return None;
         }
         FRONTS.with_borrow_mut(|fronts| {
             let place = fronts.iter().position(|own| std::ptr::eq(own.of.as_ptr(), Arc::as_ptr(shared)));
-            act(&mut fronts[place?].front)
+            Some(act(&mut fronts[place?].front))
         })
     }
 
@@ -103,7 +104,7 @@ impl Front {
         let slots = (2 * capacity).next_power_of_two().clamp(WAYS, SLOTS_MAX);
         Self {
             sets: (0..slots / WAYS).map(|_| Set::default()).collect(),
-            passed: 0,
+            misses: 0,
             touch_after: u32::try_from(stores.capacity() / TOUCH_PART).unwrap_or(u32::MAX),
             policy: stores.policy(),
             hand: 0,
@@ -114,28 +115,29 @@ impl Front {
     #[inline]
     pub(super) fn get(&mut self, key: &KeyRef<'_>, now: Mono, stores: &Stores) -> Option<Hit<'_>> {
         let set = self.set_of(key);
-        let hit = self.sets[set].0.iter_mut().find_map(|slot| {
+        self.sets[set].0.iter_mut().find_map(|slot| {
             let entry = slot.entry.as_ref().filter(|entry| slot.tag == tag(key) && entry.is_of(key))?;
             if entry.is_retired() || (entry.kind == Kind::Success && entry.is_shadowed(now)) {
                 return None;
             }
             let hit = self.policy.serve(entry, now)?;
-            if self.passed.wrapping_sub(slot.touched) >= self.touch_after {
-                slot.touched = self.passed;
+            if self.misses.wrapping_sub(slot.touched) >= self.touch_after {
+                slot.touched = self.misses;
                 stores.touch(key, entry.kind);
             }
             Some(hit)
-        });
-        if hit.is_none() {
-            self.passed = self.passed.wrapping_add(1);
-        }
-        hit
+        })
+    }
+
+    /// A query found nothing.
+    pub(super) const fn note_miss(&mut self) {
+        self.misses = self.misses.wrapping_add(1);
     }
 
     /// Puts `entry` into a slot: that of its key, or a free one, or one whose turn it is.
     fn insert(&mut self, key: &KeyRef<'_>, entry: &Arc<Entry>) {
         let set = self.set_of(key);
-        let turn = self.passed as usize % WAYS;
+        let turn = self.hand % WAYS;
         let slots = &mut self.sets[set].0;
         let is = |slot: &Slot, what: fn(&Entry, &KeyRef<'_>) -> bool| {
             slot.entry.as_ref().is_none_or(|entry| what(entry, key))
@@ -145,7 +147,7 @@ impl Front {
             .position(|slot| slot.entry.is_some() && is(slot, Entry::is_of))
             .or_else(|| slots.iter().position(|slot| is(slot, |entry, _| entry.is_retired())))
             .unwrap_or(turn);
-        slots[place] = Slot { entry: Some(Arc::clone(entry)), tag: tag(key), touched: self.passed };
+        slots[place] = Slot { entry: Some(Arc::clone(entry)), tag: tag(key), touched: self.misses };
     }
 
     /// Lets go of the retired entries of the next set. As each insertion does so, they are gone after as many as there are sets.

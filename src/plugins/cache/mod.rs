@@ -112,11 +112,12 @@ impl Plugin for Cache {
             let hit = front.get(&KeyRef::of(query), query.now, &shared.stores)?;
             Some(shared.answer(cx, query, response, hit, series))
         });
-        if let Some(step) = step {
+        if let Some(step) = step.flatten() {
             return step;
         }
         let Some(found) = shared.stores.find(&KeyRef::of(query), query.now) else {
             series.misses.inc();
+            Front::with(shared, Front::note_miss);
             let mut mark = MISSED;
             if !query.flags().has(Flags::AD) {
                 // What comes back is for clients that ask for AD too.
@@ -168,7 +169,7 @@ impl Shared {
         series: &Arc<Series>,
     ) -> Step {
         series.hits(entry.kind).inc();
-        if let Some(wildcard) = &entry.wildcard
+        if let Some(wildcard) = entry.wildcard()
             && let Some(labels) = query.metadata_mut()
         {
             labels.set(WILDCARD, wildcard.to_string());
@@ -259,9 +260,8 @@ impl Shared {
             return None;
         }
         let key = KeyRef::of(query);
-        let facts = Facts { kind, answers: examined.answers, lifetime, stored: clock::now() };
-        let mut entry = Entry::new(&key, response, &examined.ttl_offsets, facts, Arc::clone(series));
-        entry.wildcard = wildcard.map(Box::from);
+        let facts = Facts { kind, answers: examined.answers, lifetime, stored: clock::now(), wildcard };
+        let entry = Entry::new(&key, response, &examined.ttl_offsets, facts, Arc::clone(series))?;
         Some(self.stores.keep(key, entry))
     }
 }

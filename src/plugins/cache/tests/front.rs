@@ -21,7 +21,7 @@ fn warm(bench: &Bench, name: &str) {
     let hit = Front::with(&bench.shared, |front| {
         front.get(&KeyRef::of(&query), query.now, &bench.shared.stores).map(|_| ())
     });
-    assert_eq!(hit, Some(()), "{name} is in the front");
+    assert_eq!(hit.flatten(), Some(()), "{name} is in the front");
 }
 
 #[test]
@@ -89,14 +89,14 @@ fn fronts_let_go_of_what_is_gone() {
         new.ask(name);
     }
     assert!(Front::caches() == 1, "the front of the old cache is gone");
-    assert!(Front::with(&new.shared, |front| Some(front.len())).unwrap() > 500);
+    assert!(Front::with(&new.shared, |front| front.len()).unwrap() > 500);
     // All of them are replaced, and asked for in another thread alone.
     elsewhere(seconds(5), async { names.iter().for_each(|name| drop(new.ask(name))) });
     for i in 0..512 {
         new.ask(&format!("other{i}.front.test"));
         new.ask(&format!("other{i}.front.test"));
     }
-    let left = Front::with(&new.shared, |front| Some(front.len())).unwrap();
+    let left = Front::with(&new.shared, |front| front.len()).unwrap();
     assert!(left <= 512, "{left} entries are held");
 }
 
@@ -108,5 +108,5 @@ fn large_answers_stay_in_the_stores() {
         bench.ask("www.front.test");
     }
     assert_eq!(bench.asked(), 1);
-    assert_eq!(Front::with(&bench.shared, |front| Some(front.len())).unwrap_or(0), 0);
+    assert_eq!(Front::with(&bench.shared, |front| front.len()).unwrap_or(0), 0);
 }
