@@ -1,12 +1,13 @@
 //! What all tasks of a worker share: the bound on queries that wait, and the timer that hands log lines over.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::chain::clock;
+use super::tasks::Tasks;
+use crate::chain::{Query, Response, clock};
 use crate::log;
 
 /// Queries of one worker that may wait for something at once. Each costs about 1.5 KiB, so all of them stay under 25 MiB; over the
@@ -17,10 +18,27 @@ pub(super) const WAITING_MAX: usize = 16_384;
 #[derive(Default)]
 pub(super) struct WorkerShared {
     waiting: Cell<usize>,
+    /// Where queries that wait run.
+    pub(super) tasks: Rc<Tasks>,
+    #[allow(clippy::vec_box, reason = "the boxes themselves are handed on")]
+    spare: RefCell<Vec<Box<Held>>>,
     log_armed: Cell<bool>,
     log_wanted: Notify,
     idle: Notify,
 }
+
+/// A query that waits, and its response.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) query: Query,
+    pub(super) response: Response,
+}
+
+/// Values of [`Held`] that are kept for the next queries.
+const SPARE_MAX: usize = 256;
+
+/// Bytes of a message that a kept value may have space for.
+const SPARE_BYTES_MAX: usize = 4_096;
 
 /// A place among the waiting queries; given back on drop.
 pub(super) struct WaitingPlace(Rc<WorkerShared>);
@@ -33,6 +51,26 @@ impl WorkerShared {
             self.waiting.set(n + 1);
             WaitingPlace(Rc::clone(self))
         })
+    }
+
+    /// Takes `query` and `response` over; what is left in their place is as good as new.
+    pub(super) fn hold(&self, query: &mut Query, response: &mut Response) -> Box<Held> {
+        let mut held = self.spare.borrow_mut().pop().unwrap_or_default();
+        std::mem::swap(&mut held.query, query);
+        std::mem::swap(&mut held.response, response);
+        held
+    }
+
+    /// Keeps the space of a query that waits no more for one that will.
+    pub(super) fn let_go(&self, mut held: Box<Held>) {
+        held.query.extensions.clear();
+        held.response.clear();
+        let mut spare = self.spare.borrow_mut();
+        let is_small = held.query.wire().len() <= SPARE_BYTES_MAX
+            && held.response.wire_vec().capacity() <= SPARE_BYTES_MAX;
+        if is_small && spare.len() < SPARE_MAX {
+            spare.push(held);
+        }
     }
 
     /// Waits until no query waits any more.

@@ -19,6 +19,7 @@ mod late;
 mod listener;
 mod offline;
 mod serve;
+mod tasks;
 mod tcp;
 mod udp;
 mod worker;

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::late::WorkerShared;
+use super::late::{Held, WorkerShared};
 use super::listener::ListenerState;
 use super::serve::{Served, serve, serve_late};
 use crate::chain::{Query, Response, Transport, clock};
@@ -222,13 +222,14 @@ impl Connection {
                         continue;
                     };
                     self.waiting += 1;
-                    let mut query = std::mem::take(&mut self.query);
-                    let mut response = std::mem::take(&mut self.response);
+                    let mut held = self.shared.hold(&mut self.query, &mut self.response);
                     let (router, late, shared) = (Arc::clone(&router), late.clone(), Rc::clone(&self.shared));
-                    tokio::task::spawn_local(async move {
-                        let answered = serve_late(router, block, waiting, &mut query, &mut response).await;
+                    self.shared.tasks.spawn(async move {
+                        let Held { query, response } = &mut *held;
+                        let answered = serve_late(router, block, waiting, query, response).await;
                         // The connection may be gone; then so is the need for an answer.
                         let _ = late.send(answered.then(|| std::mem::take(response.wire_vec())));
+                        shared.let_go(held);
                         drop(place);
                         shared.after_work(clock::now().0);
                     });

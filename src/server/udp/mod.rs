@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use self::replies::Replies;
-use super::late::WorkerShared;
+use super::late::{Held, WorkerShared};
 use super::listener::ListenerState;
 use super::serve::{Served, serve, serve_late};
 use crate::chain::{Query, Response, Transport, clock};
@@ -101,13 +101,13 @@ impl Batch {
                         self.outgoing.push(i as u8);
                         continue;
                     };
-                    let mut query = std::mem::take(&mut self.query);
-                    let mut response = std::mem::take(response);
+                    let mut held = self.shared.hold(&mut self.query, response);
                     let router = Arc::clone(&router);
                     let (peer, from) = (*self.receive.peer(i), self.receive.local(i));
                     let (replies, shared) = (Rc::clone(&self.replies), Rc::clone(&self.shared));
-                    tokio::task::spawn_local(async move {
-                        if serve_late(router, block, waiting, &mut query, &mut response).await {
+                    self.shared.tasks.spawn(async move {
+                        let Held { query, response } = &mut *held;
+                        if serve_late(router, block, waiting, query, response).await {
                             replies.push(
                                 query.edns().is_some(),
                                 std::mem::take(response.wire_vec()),
@@ -115,6 +115,7 @@ impl Batch {
                                 from,
                             );
                         }
+                        shared.let_go(held);
                         drop(place);
                         shared.after_work(clock::now().0);
                     });
