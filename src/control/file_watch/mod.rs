@@ -53,8 +53,8 @@ pub struct FileChanges {
 
 impl FileChanges {
     /// Waits until the file has changed since the last call returned, or since [`subscribe`]. Several changes are told
-    /// as one, after the last: when it was quiet for 20 ms. A file that is written without a pause is told after a second
-    /// all the same, so whoever reads it must look at its size and times before and after. Now and then a change is told
+    /// as one, after the last: when it was quiet for 20 ms. A file that is being written is told when it is closed, or after
+    /// a second all the same, so whoever reads it must look at its size and times before and after. Now and then a change is told
     /// that leaves the contents the same. Nothing is lost if the future is dropped.
     pub async fn changed(&mut self) {
         if self.changes.changed().await.is_err() {
@@ -195,8 +195,13 @@ impl Hub {
         let began = Instant::now();
         let mut last = began;
         loop {
-            let patience = if happened.being_written { WRITING_MAX } else { GATHER_MAX };
-            let left = (last + QUIET).min(began + patience).saturating_duration_since(Instant::now());
+            // Who writes a file may pause; that it is closed is an event of its own.
+            let until = if happened.being_written {
+                began + WRITING_MAX
+            } else {
+                (last + QUIET).min(began + GATHER_MAX)
+            };
+            let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
@@ -367,7 +372,7 @@ static PROCESS_WIDE: LazyLock<Arc<Hub>> = LazyLock::new(|| Hub::start(true, POLL
 const QUIET: Duration = Duration::from_millis(20);
 /// So long events are gathered at most; with [`QUIET`] and the time to act this keeps to 100 ms.
 const GATHER_MAX: Duration = Duration::from_millis(60);
-/// So long, while the last event says that a file is being written and not yet closed.
+/// So long, if the last event says that a file is being written and not yet closed.
 const WRITING_MAX: Duration = Duration::from_secs(1);
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const QUEUE_MESSAGES_MAX: usize = 1024;
