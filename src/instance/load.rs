@@ -61,6 +61,11 @@ pub(super) fn load(source: &Source) -> Result<Config, LoadError> {
     read(source, Some(Vocabulary { known: &known, missing: &missing }))
 }
 
+/// The same whatever its directives are called; `None` if there is more wrong with it than their names.
+pub(super) fn load_any_directives(source: &Source) -> Option<Config> {
+    read(source, None).ok()
+}
+
 /// What the configuration of `source` says now, for whoever watches it: whether its directives exist is found out when it is loaded.
 pub(super) fn look(source: &Source) -> Result<Seen, Unseen> {
     match read(source, None) {

@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::banner;
 use super::build::{Plan, build};
-use super::load::{LoadError, Source, load, look};
+use super::load::{LoadError, Source, load, load_any_directives, look};
 use crate::config::Refused;
 use crate::control::config_watch::{self, Changed};
 use crate::log;
@@ -159,7 +159,22 @@ impl Live {
 /// # Errors
 /// All errors of the file, or of its blocks and plugins, at once.
 pub fn plan(source: &Source, dns_port: u16) -> Result<Plan, LoadError> {
-    build(load(source)?, dns_port).map_err(LoadError::Refused)
+    match load(source) {
+        Ok(config) => build(config, dns_port).map_err(LoadError::Refused),
+        Err(LoadError::Refused(refused)) => {
+            Err(LoadError::Refused(with_what_plugins_say(refused, source, dns_port)))
+        }
+        Err(unreadable) => Err(unreadable),
+    }
+}
+
+/// Adds the errors that plugins find in a file of which only some directives do not exist, so that all are told in one run.
+fn with_what_plugins_say(mut refused: Refused, source: &Source, dns_port: u16) -> Refused {
+    if let Some(Err(more)) = load_any_directives(source).map(|config| build(config, dns_port)) {
+        refused.errors.extend(more.errors);
+        refused.warnings = more.warnings;
+    }
+    refused
 }
 
 /// Logs what is probably not meant.
