@@ -5,6 +5,15 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests say how long something may take")]
 
+mod answers;
+mod corefile;
+mod forwarding;
 mod fuzz_replay;
+mod logging;
 mod manuals;
+mod reload;
+mod rooms;
+mod startup;
+mod support;
 mod tidy;
+mod wire;

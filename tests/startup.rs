@@ -1,0 +1,333 @@
+//! Flags, files, output, signals and exit codes, as CoreDNS has them.
+
+use std::net::{Ipv6Addr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use hickory_proto::rr::RecordType;
+
+use crate::support::client::{Udp, ask, ask_tcp};
+use crate::support::message::{ResponseCode, addresses, query, read, wire};
+use crate::support::netns::{self, Namespace};
+use crate::support::{Deed, Ended, Server, Upstream, next_port, program};
+
+/// A block that knows one name.
+const ONE_NAME: &str = ". {\n hosts absent {\n 192.0.2.7 one.test\n }\n}\n";
+
+fn knows_one_name(server: &Server) -> bool {
+    let answer = ask(server.address(), &query("one.test.", RecordType::A));
+    addresses(&answer) == ["192.0.2.7".parse::<std::net::IpAddr>().unwrap()]
+}
+
+fn run(arguments: &[&str]) -> Ended {
+    let setup = Server::without_corefile().without_port_flag();
+    arguments.iter().fold(setup, |setup, argument| setup.argument(argument)).run()
+}
+
+#[test]
+fn the_banner_names_each_zone_with_its_port_then_version_and_platform() {
+    let server = Server::start("b.test a.test _x.test {\n}\n10.0.0.0/8:{$PORT} .:{$PORT} {\n}\n");
+    server.wait_for_line("linux/");
+    let port = server.port;
+    let lines = server.stdout.all();
+    let want = [
+        format!(".:{port}"),
+        r#"Warning: Domain "_x.test." does not follow RFC1035 preferred syntax"#.to_owned(),
+        format!("_x.test.:{port}"),
+        format!("a.test.:{port}"),
+        format!("b.test.:{port}"),
+        format!("10.in-addr.arpa.:{port}"),
+    ];
+    for line in &want {
+        assert!(lines.contains(line), "{line:?} is not among {lines:#?}");
+    }
+    let [.., version, platform] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!(version, concat!("waypost-", env!("CARGO_PKG_VERSION")));
+    assert!(platform.starts_with("linux/"), "{platform}");
+}
+
+#[test]
+fn quiet_drops_the_banner() {
+    let ended = Server::with(". {\n}\n").argument("-quiet").start().stop();
+    assert_eq!(ended.stdout, "[INFO] SIGTERM: Shutting down servers then terminating");
+    assert_eq!((ended.code(), ended.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn the_configuration_is_named_in_each_of_gos_spellings() {
+    for arguments in
+        [&["-conf", "other"][..], &["--conf", "other"], &["-conf=other"], &["run", "--conf=other"]]
+    {
+        let setup = Server::with("wrong.test {\n}\n").file("other", ONE_NAME);
+        let server = arguments.iter().fold(setup, |setup, argument| setup.argument(argument)).start();
+        assert!(knows_one_name(&server), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_port_of_zones_that_name_none_has_two_flags_and_the_last_one_wins() {
+    let wrong = next_port().to_string();
+    for flags in [["-dns.port", "-p"], ["-p", "-dns.port"]] {
+        let port = next_port();
+        let server = Server::with(ONE_NAME)
+            .without_port_flag()
+            .port(port)
+            .argument(flags[0])
+            .argument(&wrong)
+            .argument(&format!("-{}={port}", flags[1]))
+            .start();
+        assert!(knows_one_name(&server), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_port_in_a_key_is_not_changed_by_the_flag() {
+    let other = next_port();
+    let corefile = format!("a.test:{other} b.test {{\n}}\n");
+    let server = Server::start(&corefile);
+    server.wait_for_line("linux/");
+    let lines = server.stdout.all();
+    assert!(lines.contains(&format!("a.test.:{other}")), "{lines:?}");
+    assert!(lines.contains(&format!("b.test.:{}", server.port)), "{lines:?}");
+}
+
+#[test]
+fn without_a_corefile_each_query_is_answered_with_who_asked() {
+    let server = Server::without_corefile().start();
+    let answer = ask(server.address(), &query("anything.test.", RecordType::A));
+    assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
+    let who: Vec<_> = answer.additionals.iter().filter_map(|r| r.data.ip_addr()).collect();
+    assert_eq!(who, [server.address().ip()], "{answer}");
+    server.wait_for_line("\"A IN anything.test. udp");
+}
+
+#[test]
+fn the_file_corefile_of_the_working_directory_is_the_default() {
+    assert!(knows_one_name(&Server::start(ONE_NAME)));
+}
+
+#[test]
+fn the_configuration_can_come_from_standard_input() {
+    let server = Server::without_corefile().argument("-conf").argument("stdin").stdin(ONE_NAME).start();
+    assert!(knows_one_name(&server));
+    // What was read once is not there a second time.
+    server.reload();
+    assert!(knows_one_name(&server));
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_an_error() {
+    let ended = run(&["-conf", "nosuch"]);
+    assert_eq!(ended.code(), 1, "{ended:#?}");
+    assert!(
+        ended.stderr.contains("loading Caddyfile via flag: open nosuch: no such file or directory"),
+        "{ended:#?}"
+    );
+    assert_eq!(ended.stdout, "");
+}
+
+#[test]
+fn the_process_id_stands_in_the_pidfile_while_the_server_runs() {
+    let server = Server::with(". {\n}\n").argument("-pidfile").argument("pid").start();
+    // It is written by the time a signal is heard.
+    server.reload();
+    let path = server.dir.join("pid");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", server.pid()));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+    let dir = std::sync::Arc::clone(&server.dir);
+    assert_eq!(server.stop().code(), 0);
+    assert!(!Path::new(&dir.join("pid")).exists());
+}
+
+#[test]
+fn a_pidfile_that_cannot_be_written_is_said_and_no_more() {
+    let server = Server::with(ONE_NAME).argument("-pidfile=nosuch/pid").start();
+    server.wait_for_line("[ERROR] Could not write PID file");
+    assert!(knows_one_name(&server));
+}
+
+#[test]
+fn flags_and_words_that_do_not_exist_are_told_apart_by_exit_code() {
+    let unknown = run(&["-nosuch"]);
+    assert_eq!(unknown.code(), 2);
+    assert!(unknown.stderr.contains("flag provided but not defined: -nosuch"), "{unknown:#?}");
+    let valueless = run(&["-conf"]);
+    assert_eq!(valueless.code(), 2);
+    assert!(valueless.stderr.contains("flag needs an argument: -conf"), "{valueless:#?}");
+    let words = run(&["a", "b"]);
+    assert_eq!(words.code(), 1);
+    assert!(words.stderr.contains("extra command line arguments: [a b]"), "{words:#?}");
+}
+
+#[test]
+fn help_version_and_plugins_are_printed_and_that_is_all() {
+    for flag in ["-h", "--help", "-help", "help"] {
+        let help = run(&[flag]);
+        assert_eq!(help.code(), 0, "{flag}");
+        for word in ["Usage", "-conf", "-p ", "-pidfile", "-quiet", "-plugins", "-version", "check"] {
+            assert!(help.stdout.contains(word), "{flag} says nothing of {word}: {help:#?}");
+        }
+    }
+    let version = run(&["-version"]);
+    assert_eq!(version.code(), 0);
+    assert!(
+        version.stdout.starts_with(concat!("waypost-", env!("CARGO_PKG_VERSION"), "\nlinux/")),
+        "{version:#?}"
+    );
+    let plugins = run(&["-plugins"]);
+    assert_eq!(plugins.code(), 0);
+    let names: Vec<&str> = plugins.stdout.split('\n').collect();
+    let Some((&"", names)) = names.split_last() else { panic!("no empty line at the end: {plugins:#?}") };
+    assert!(names.is_sorted() && names.contains(&"hosts"), "{names:?}");
+}
+
+#[test]
+fn a_port_that_another_waypost_has_is_refused() {
+    let first = Server::start(ONE_NAME);
+    let second = Server::with(". {\n}\n").port(first.port).run();
+    assert_eq!(second.code(), 1, "{second:#?}");
+    let port = first.port;
+    assert!(
+        second.stderr.contains(&format!("Listen: listen tcp :{port}: bind: address already in use")),
+        "{second:#?}"
+    );
+    assert!(
+        second.stderr.contains(&format!("sport = :{port}")),
+        "says how to find out who it is: {second:#?}"
+    );
+    assert!(knows_one_name(&first));
+}
+
+#[test]
+fn a_port_that_another_program_has_is_refused_whichever_protocol_it_speaks() {
+    let port = next_port();
+    let tcp = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).unwrap();
+    let ended = Server::with(". {\n}\n").port(port).run();
+    assert_eq!(ended.code(), 1);
+    assert!(
+        ended.stderr.contains(&format!("listen tcp :{port}: bind: address already in use")),
+        "{ended:#?}"
+    );
+    drop(tcp);
+    let port = next_port();
+    let _udp = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).unwrap();
+    let ended = Server::with(". {\n}\n").port(port).run();
+    assert_eq!(ended.code(), 1);
+    assert!(
+        ended.stderr.contains(&format!("ListenPacket: listen udp :{port}: bind: address already in use")),
+        "{ended:#?}"
+    );
+}
+
+#[test]
+fn an_address_that_is_not_of_this_machine_is_refused() {
+    let ended = Server::with(". {\n bind 192.0.2.1\n}\n").port(5353).run();
+    assert_eq!(ended.code(), 1);
+    let want = "Listen: listen tcp 192.0.2.1:5353: bind: cannot assign requested address";
+    assert!(ended.stderr.contains(want), "{ended:#?}");
+    assert!(ended.stderr.contains("ip address"), "says how to see which are: {ended:#?}");
+}
+
+/// A copy of the program that every user may run, as the place where it was built may be private.
+fn for_everybody(server: &crate::support::TestDir) -> String {
+    let copy = server.join("waypost");
+    std::fs::copy(program(), &copy).unwrap();
+    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
+    copy
+}
+
+#[test]
+fn without_the_right_to_bind_port_53_the_error_says_how_to_get_it() {
+    if !netns::are_possible("without_the_right_to_bind_port_53_the_error_says_how_to_get_it") {
+        return;
+    }
+    // In a namespace of its own: where this runs, everybody may be allowed to use low ports.
+    let room = Namespace::new("norights");
+    let dir = std::sync::Arc::new(crate::support::TestDir::new());
+    let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    let setup = || Server::with(ONE_NAME).dir(&dir).inside(&room).program(&for_everybody(&dir));
+    let ended = setup().run_by(&format!("{nobody} --")).run();
+    assert_eq!(ended.code(), 1, "{ended:#?}");
+    assert!(ended.stderr.contains("Listen: listen tcp :53: bind: permission denied"), "{ended:#?}");
+    for way in
+        ["root", "setcap cap_net_bind_service=+ep", "AmbientCapabilities=CAP_NET_BIND_SERVICE", "-p 1053"]
+    {
+        assert!(ended.stderr.contains(way), "no word of {way}: {ended:#?}");
+    }
+    // With that one right and no other it serves.
+    let one_right = "--inh-caps=-all,+net_bind_service --ambient-caps=-all,+net_bind_service";
+    let server = setup().run_by(&format!("{nobody} {one_right} --")).start();
+    let answer = room.run("dig +short @127.0.0.1 one.test");
+    assert_eq!(answer.trim(), "192.0.2.7");
+    assert_eq!(server.stop().code(), 0);
+}
+
+#[test]
+fn term_answers_who_waits_and_ends_with_0() {
+    let upstream = Upstream::start(|asked| Deed::usual(asked).at_the_gate());
+    let server = Server::start(&format!(". {{\n forward . {}\n}}\n", upstream.address));
+    let client = Udp::connect(server.address());
+    let waiting = query("late.test.", RecordType::A);
+    client.send(&wire(&waiting));
+    upstream.wait_for(1);
+    server.signal("TERM");
+    server.wait_for_line("[INFO] SIGTERM: Shutting down servers then terminating");
+    upstream.open_gate();
+    let answer = read(&client.receive());
+    assert_eq!(answer.metadata.id, waiting.metadata.id);
+    assert_eq!(addresses(&answer).len(), 1);
+    assert_eq!(server.wait().code(), 0);
+}
+
+#[test]
+fn int_and_quit_end_the_server_at_once_with_0() {
+    let upstream = Upstream::start(|_| Deed::Silence);
+    for (signal, line) in [("INT", "[INFO] SIGINT: Shutting down"), ("QUIT", "")] {
+        let server = Server::start(&format!(". {{\n forward . {}\n}}\n", upstream.address));
+        let client = Udp::connect(server.address());
+        let before = upstream.asked().len();
+        client.send(&wire(&query("late.test.", RecordType::A)));
+        upstream.wait_for(before + 1);
+        server.signal(signal);
+        let ended = server.wait();
+        assert_eq!(ended.code(), 0, "{signal}");
+        assert!(ended.stdout.ends_with(line), "{signal}: {ended:#?}");
+    }
+}
+
+#[test]
+fn hup_and_usr2_do_not_end_the_server() {
+    let server = Server::start(ONE_NAME);
+    server.signal("HUP");
+    server.signal("USR2");
+    server.wait_for_line("[WARNING] SIGUSR2");
+    assert!(knows_one_name(&server));
+}
+
+#[test]
+fn usr1_reads_the_configuration_again_and_says_so() {
+    let server = Server::start(ONE_NAME);
+    server.wait_for_line("linux/");
+    server.dir.write("Corefile", ". {\n}\n");
+    server.signal("USR1");
+    server.wait_for_line("[INFO] Reloading complete");
+    let lines = server.stdout.all();
+    let after_banner = lines.iter().position(|line| line.starts_with("linux/")).unwrap() + 1;
+    assert_eq!(
+        lines[after_banner..],
+        ["[INFO] SIGUSR1: Reloading", "[INFO] Reloading", "[INFO] Reloading complete"]
+    );
+    let answer = ask(server.address(), &query("one.test.", RecordType::A));
+    assert_eq!(answer.metadata.response_code, ResponseCode::Refused);
+}
+
+#[test]
+fn a_killed_server_can_be_started_again_at_once() {
+    let first = Server::start(ONE_NAME);
+    let port = first.port;
+    // Connections it had when it died do not keep the port.
+    ask_tcp(first.address(), &query("one.test.", RecordType::A));
+    first.signal("KILL");
+    drop(first);
+    assert!(knows_one_name(&Server::with(ONE_NAME).port(port).start()));
+}
