@@ -31,7 +31,7 @@ pub struct ListenerSpec {
     pub scheme: Scheme,
     /// Where; the unspecified IPv6 address stands for all addresses of both families.
     pub address: SocketAddr,
-    /// The scope of a link-local address, as its error messages need it.
+    /// Which block a name belongs to here.
     pub router: Arc<Router>,
     /// Limits on its TCP side.
     pub limits: TcpLimits,
