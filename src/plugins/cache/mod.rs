@@ -172,7 +172,7 @@ impl Shared {
         if let Some(wildcard) = entry.wildcard()
             && let Some(labels) = query.metadata_mut()
         {
-            labels.set(WILDCARD, wildcard.to_string());
+            labels.set(WILDCARD, wildcard.to_owned());
         }
         let ttl = match (u32::try_from(ttl), &self.config.stale) {
             (Ok(ttl @ 1..), _) => {
