@@ -10,8 +10,8 @@ use super::tasks::Tasks;
 use crate::chain::{Query, Response, clock};
 use crate::log;
 
-/// Queries of one worker that may wait for something at once. Each costs about 1.5 KiB, so all of them stay under 25 MiB; over the
-/// bound new ones are refused at once.
+/// Queries of one worker that may wait for something at once. Each costs some 2.5 KiB where it waits for an upstream, so all of
+/// them stay under 45 MiB; over the bound new ones are refused at once.
 pub(super) const WAITING_MAX: usize = 16_384;
 
 /// Shared by the tasks of one worker.
