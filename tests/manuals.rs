@@ -7,6 +7,8 @@ use waypost::config::{self, Config, DNS_PORT, Input, Refused};
 use waypost::instance::{LoadError, Source, plan};
 use waypost::plugins::ORDER;
 
+use crate::support::TestDir;
+
 /// An example of a page: where it begins, the name its file gets, and its text.
 struct Example {
     place: String,
@@ -50,16 +52,14 @@ fn pages() -> Vec<(String, String)> {
 /// Everything but the sockets is built, as by `waypost check`. Files that an example names may be absent.
 #[test]
 fn every_example_is_a_configuration() {
-    let dir = std::env::temp_dir().join(format!("waypost-manuals-{}", std::process::id()));
-    fs::create_dir_all(&dir).expect("a directory");
+    let dir = TestDir::new();
     let mut offences = Vec::new();
     for (page, text) in pages() {
         let examples = examples(&page, &text);
         assert!(!examples.is_empty(), "{page} has examples");
         for example in examples {
-            let path = dir.join(example.file);
-            fs::write(&path, &example.text).expect("a file");
-            match plan(&Source::File(path), DNS_PORT) {
+            dir.write(example.file, &example.text);
+            match plan(&Source::File(dir.path().join(example.file)), DNS_PORT) {
                 Ok(_) => {}
                 Err(LoadError::Refused(refused)) => offences.push(format!("{}\n{refused}", example.place)),
                 Err(LoadError::Unreadable(path, error)) => {
@@ -68,7 +68,6 @@ fn every_example_is_a_configuration() {
             }
         }
     }
-    fs::remove_dir_all(&dir).expect("it was made above");
     assert!(offences.is_empty(), "examples that cannot be served:\n\n{}", offences.join("\n\n"));
 }
 
