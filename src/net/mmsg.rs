@@ -238,6 +238,42 @@ impl SendBatch {
         }
     }
 
+    /// As [`Self::send`], for datagrams that stand in no slice: `datagram` gives those of 0 to `count`, in turn.
+    pub fn send_each<'a>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        count: usize,
+        datagram: impl Fn(usize) -> Datagram<'a>,
+        mut failed: impl FnMut(SendFailure),
+    ) {
+        for start in (0..count).step_by(BATCH) {
+            let numbers = start..count.min(start + BATCH);
+            let mut failed = |failure: SendFailure| {
+                failed(SendFailure { index: failure.index + start, error: failure.error });
+            };
+            // Most batches are small, and to clear room for a large one would cost more than to fill it.
+            match numbers.len() {
+                ..=4 => self.send_up_to::<4>(socket, numbers.map(&datagram), &mut failed),
+                5..=16 => self.send_up_to::<16>(socket, numbers.map(&datagram), &mut failed),
+                _ => self.send_up_to::<BATCH>(socket, numbers.map(&datagram), &mut failed),
+            }
+        }
+    }
+
+    fn send_up_to<'a, const N: usize>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        datagrams: impl ExactSizeIterator<Item = Datagram<'a>>,
+        failed: &mut dyn FnMut(SendFailure),
+    ) {
+        let count = datagrams.len().min(N);
+        let mut chunk: [Datagram<'a>; N] = [const { Datagram { payload: &[], to: None, from: None } }; N];
+        for (place, datagram) in chunk.iter_mut().zip(datagrams) {
+            *place = datagram;
+        }
+        self.send_chunk(socket, &chunk[..count], failed);
+    }
+
     fn send_chunk(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -498,6 +534,14 @@ mod tests {
             let mut got = receive_all(&b, payloads.len());
             got.sort();
             assert_eq!(got, payloads);
+            for count in [0, 1, 4, 5, 16, 17, 40, 150] {
+                let payloads: Vec<Vec<u8>> = (0..count as u8).map(|i| vec![i; 20]).collect();
+                let datagram = |i: usize| Datagram { payload: &payloads[i], to: Some(&to), from: None };
+                send.send_each(a.as_fd(), count, datagram, |f| panic!("{f:?}"));
+                let mut got = receive_all(&b, count);
+                got.sort();
+                assert_eq!(got, payloads);
+            }
         }
     }
 

@@ -127,18 +127,13 @@ impl Batch {
     }
 
     fn send(&mut self, socket: &UdpSocket) {
-        let mut datagrams: [Datagram<'_>; BATCH] =
-            [const { Datagram { payload: &[], to: None, from: None } }; BATCH];
-        for (place, &i) in datagrams.iter_mut().zip(&self.outgoing) {
-            let i = usize::from(i);
-            *place = Datagram {
-                payload: self.responses[i].wire(),
-                to: Some(self.receive.peer(i)),
-                from: self.receive.local(i),
-            };
-        }
+        let Self { send, outgoing, responses, receive, .. } = self;
+        let datagram = |place: usize| {
+            let i = usize::from(outgoing[place]);
+            Datagram { payload: responses[i].wire(), to: Some(receive.peer(i)), from: receive.local(i) }
+        };
         let mut too_large = Vec::new();
-        self.send.send(socket.as_fd(), &datagrams[..self.outgoing.len()], |failure| {
+        send.send_each(socket.as_fd(), outgoing.len(), datagram, |failure| {
             if is_too_large(&failure.error) {
                 too_large.push(failure.index);
             }

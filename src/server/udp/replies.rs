@@ -59,13 +59,12 @@ impl Replies {
         let mut replies = std::mem::take(&mut *self.queue.borrow_mut());
         let mut again = Vec::new();
         for chunk in replies.chunks_mut(BATCH) {
-            let mut datagrams: [Datagram<'_>; BATCH] =
-                [const { Datagram { payload: &[], to: None, from: None } }; BATCH];
-            for (place, reply) in datagrams.iter_mut().zip(&*chunk) {
-                *place = Datagram { payload: &reply.wire, to: Some(&reply.peer), from: reply.from };
-            }
+            let datagram = |i: usize| {
+                let reply: &Reply = &chunk[i];
+                Datagram { payload: &reply.wire, to: Some(&reply.peer), from: reply.from }
+            };
             let mut too_large = Vec::new();
-            self.send.borrow_mut().send(self.socket.as_fd(), &datagrams[..chunk.len()], |failure| {
+            self.send.borrow_mut().send_each(self.socket.as_fd(), chunk.len(), datagram, |failure| {
                 if is_too_large(&failure.error) {
                     too_large.push(failure.index);
                 }
