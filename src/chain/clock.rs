@@ -1,11 +1,13 @@
-//! The process's monotonic clock: TTLs and durations come from it, so that setting the machine's time changes neither.
+//! The monotonic clock: TTLs and durations come from it, so that setting the machine's time changes neither, and what the machine slept
+//! through is over when it wakes.
 
 use std::cell::Cell;
 use std::ops::{Add, Sub};
-use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A moment: nanoseconds since the process first asked.
+use crate::net::clock::since_boot;
+
+/// A moment: nanoseconds since about when the machine was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Mono(pub u64);
 
@@ -36,12 +38,9 @@ thread_local! {
 }
 
 /// The present moment. Costs a system clock reading: the server does it once a batch and keeps it in the query.
-#[allow(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock for the chain")]
 pub fn now() -> Mono {
-    static START: OnceLock<Instant> = OnceLock::new();
-    // One second past zero, so that "long ago" can be written.
-    let nanoseconds = START.get_or_init(Instant::now).elapsed().as_nanos() as u64 + 1_000_000_000;
-    Mono(nanoseconds + AHEAD.get())
+    // One second more than the machine has run, so that "long ago" can be written.
+    Mono(since_boot() + 1_000_000_000 + AHEAD.get())
 }
 
 /// Seconds since 1970 by the machine's clock, which may be set: only for what is dated, such as signatures.
