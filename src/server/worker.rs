@@ -95,12 +95,14 @@ impl Server {
     /// # Errors
     /// [`BindError`] if one of the new sockets cannot be opened; nothing has changed then.
     pub fn apply(&mut self, specs: &[ListenerSpec]) -> Result<(), BindError> {
+        let new = || specs.iter().filter(|spec| !self.listeners.contains_key(&(spec.scheme, spec.address)));
+        // All of them before the first is opened: a wildcard's sockets would stand in the way of those of one address.
+        for spec in new().filter(|spec| !self.overlaps(spec.address)) {
+            probe(spec)?;
+        }
         let mut opened = Vec::new();
-        for spec in specs {
-            let key = (spec.scheme, spec.address);
-            if !self.listeners.contains_key(&key) {
-                opened.push((spec, key, open(spec, self.workers.len())?));
-            }
+        for spec in new() {
+            opened.push((spec, (spec.scheme, spec.address), open(spec, self.workers.len())?));
         }
         for spec in specs {
             if let Some(state) = self.listeners.get(&(spec.scheme, spec.address)) {
@@ -133,6 +135,15 @@ impl Server {
         Ok(())
     }
 
+    /// Whether a listener of ours already has the port of `address` on some of its addresses. Only we and the programs of our user that
+    /// share ports can open it then, and a probe could not tell the two apart.
+    fn overlaps(&self, address: SocketAddr) -> bool {
+        self.listeners.keys().any(|(_, ours)| {
+            ours.port() == address.port()
+                && (ours.ip() == address.ip() || ours.ip().is_unspecified() || address.ip().is_unspecified())
+        })
+    }
+
     fn command(&self, command: impl Fn() -> Command) {
         for worker in &self.workers {
             let _ = worker.commands.send(command());
@@ -163,17 +174,30 @@ impl Server {
     }
 }
 
-/// Opens the sockets of a listener for each worker, after making sure that nobody else has the port.
-fn open(spec: &ListenerSpec, workers: usize) -> Result<Sockets, BindError> {
-    let mut address = spec.address;
+/// Where a listener is bound: all addresses of both families are those of IPv4 on a machine without IPv6.
+fn bound_address(spec: &ListenerSpec) -> SocketAddr {
+    let address = spec.address;
     if address.ip().is_unspecified() && address.is_ipv6() && !socket::has_ipv6() {
-        address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+        return SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
     }
+    address
+}
+
+/// Makes sure that nobody else has the port of a listener, for each protocol that it speaks.
+fn probe(spec: &ListenerSpec) -> Result<(), BindError> {
+    let address = bound_address(spec);
     let failed = |protocol| move |source| BindError { protocol, address: spec.address, source };
     socket::probe(address, false).map_err(failed("tcp"))?;
     if spec.scheme.has_udp() {
         socket::probe(address, true).map_err(failed("udp"))?;
     }
+    Ok(())
+}
+
+/// Opens the sockets of a listener for each worker.
+fn open(spec: &ListenerSpec, workers: usize) -> Result<Sockets, BindError> {
+    let mut address = bound_address(spec);
+    let failed = |protocol| move |source| BindError { protocol, address: spec.address, source };
     let mut sockets = Vec::with_capacity(workers);
     for _ in 0..workers {
         let tcp = socket::tcp_listener(address).map_err(failed("tcp"))?;
@@ -249,4 +273,40 @@ async fn work(mut commands: mpsc::UnboundedReceiver<Command>) {
     }
     lines.abort();
     crate::log::hand_over();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::{Router, intern};
+    use crate::server::TcpLimits;
+
+    fn spec(ip: &str, port: u16) -> ListenerSpec {
+        ListenerSpec {
+            scheme: Scheme::Dns,
+            address: SocketAddr::new(ip.parse().unwrap(), port),
+            router: Arc::new(Router::new(intern("dns://test"))),
+            limits: TcpLimits::default(),
+        }
+    }
+
+    /// A port that nobody has on any address.
+    fn free_port() -> u16 {
+        let everywhere = if socket::has_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
+        UdpSocket::bind(everywhere).unwrap().local_addr().unwrap().port()
+    }
+
+    #[test]
+    fn one_address_and_all_addresses_share_a_port_with_each_other_and_nobody_else() {
+        let port = free_port();
+        let (one, all) = (spec("127.0.0.1", port), spec("::", port));
+        let mut server = Server::start(1).unwrap();
+        for specs in [&[one.clone(), all.clone()][..], &[all.clone()], &[one.clone()], &[all, one]] {
+            server.apply(specs).unwrap_or_else(|error| panic!("{error}"));
+        }
+        let mut second = Server::start(1).unwrap();
+        let error = second.apply(&[spec("127.0.0.1", port)]).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
+        assert!(second.stop(Duration::from_secs(60)) && server.stop(Duration::from_secs(60)));
+    }
 }
