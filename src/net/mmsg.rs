@@ -312,12 +312,13 @@ impl SendBatch {
             let (first, count) = self.spans[at];
             let members = first as usize..first as usize + count as usize;
             if count > 1 {
-                // The kernel or the device takes no segmented send: never again on this socket, and these one by one.
-                self.segmentation = false;
                 for place in members {
                     let index = self.order[place] as usize;
-                    if let Err(error) = send_alone(socket, &chunk[index], self.dual_stack) {
-                        failed(SendFailure { index, error });
+                    match send_alone(socket, &chunk[index], self.dual_stack) {
+                        // Alone it goes: the kernel or the device takes no segmented send, so never again on this socket. Where
+                        // it does not go either, that peer cannot be reached, which says nothing of the others.
+                        Ok(()) => self.segmentation = false,
+                        Err(error) => failed(SendFailure { index, error }),
                     }
                 }
             } else {
@@ -565,6 +566,25 @@ mod tests {
         let mut got = receive_all(&b, payloads.len());
         got.sort();
         assert_eq!(got, payloads);
+    }
+
+    #[test]
+    fn a_peer_that_cannot_be_reached_takes_segmentation_from_nobody() {
+        let (a, b) = pair();
+        let nowhere = Peer::from(std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let somewhere = Peer::from(b.local_addr().unwrap());
+        let datagrams = [&nowhere, &nowhere, &somewhere, &somewhere].map(|to| Datagram {
+            payload: b"equal",
+            to: Some(to),
+            from: None,
+        });
+        let mut failures = Vec::new();
+        let mut send = SendBatch::new(false, true);
+        send.send(a.as_fd(), &datagrams, |f| failures.push(f.index));
+        failures.sort_unstable();
+        assert_eq!(failures, [0, 1], "nobody has port 0");
+        assert!(send.segmentation);
+        assert_eq!(receive_all(&b, 2), [b"equal", b"equal"]);
     }
 
     #[test]
