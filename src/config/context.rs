@@ -51,6 +51,7 @@ pub(super) struct Context<'a> {
     pub(super) warnings: Vec<Diagnostic>,
     bytes_read: usize,
     file_imports: usize,
+    is_default: bool,
 }
 
 impl<'a> Context<'a> {
@@ -62,6 +63,7 @@ impl<'a> Context<'a> {
             warnings: Vec::new(),
             bytes_read: 0,
             file_imports: 0,
+            is_default: false,
         }
     }
 
@@ -178,6 +180,7 @@ impl<'a> Context<'a> {
             let message = "the file has no server block: the default is served, whoami and log for '.'";
             self.warnings.push(Diagnostic::warning(Span::default(), message));
         }
+        self.is_default = true;
         let file = self.sources.add("Corefile", DEFAULT_COREFILE);
         let word = |text: &str, line| Word::new(text, Span { line, ..Span::start_of(file) });
         let directive = |name: Word| {
@@ -200,10 +203,10 @@ impl<'a> Context<'a> {
         fingerprint: [u8; 64],
     ) -> Result<Config, Refused> {
         super::lint::check(&blocks, &mut self.warnings);
-        let Self { errors, warnings, sources, .. } = self;
+        let Self { errors, warnings, sources, is_default, .. } = self;
         let (errors, warnings) = (once_each(errors), once_each(warnings));
         if errors.is_empty() {
-            Ok(Config { blocks, sources, warnings, fingerprint })
+            Ok(Config { blocks, is_default, sources, warnings, fingerprint })
         } else {
             Err(Refused { errors, warnings, sources })
         }

@@ -143,6 +143,8 @@ impl ServerBlock {
 pub struct Config {
     /// The server blocks in the order of the file; at least one, as an empty file means the default configuration.
     pub blocks: Vec<ServerBlock>,
+    /// True if no file had a block, so that the blocks are those of the default configuration.
+    pub is_default: bool,
     /// The texts behind all spans.
     pub sources: SourceMap,
     /// What was accepted but is probably not what was meant.

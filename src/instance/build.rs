@@ -31,6 +31,8 @@ pub struct Plan {
     pub debug: bool,
     /// How the configuration is watched for changes; `None`: it is not.
     pub reload: Option<ReloadSettings>,
+    /// True if the configuration has no block, so that the default is served.
+    pub(super) is_default: bool,
     pub(super) seen: Seen,
     pub(super) background: Vec<Background>,
     pub(super) on_start: Vec<StartHook>,
@@ -69,6 +71,7 @@ pub(super) fn build(config: Config, dns_port: u16) -> Result<Plan, Refused> {
         banner: Vec::new(),
         debug: false,
         reload: None,
+        is_default: config.is_default,
         seen,
         background: Vec::new(),
         on_start: Vec::new(),

@@ -39,6 +39,9 @@ pub enum StartError {
     Unreadable(std::path::PathBuf, io::Error),
     /// It has errors; all of them are here.
     Refused(Refused),
+    /// At a reload: it has no server block. At a start that means the default; in place of what is being served it is a file that is just
+    /// being written, or lost.
+    Emptied(std::path::PathBuf),
     /// A plugin could not start.
     Plugin(String),
     /// A socket could not be opened.
@@ -55,6 +58,9 @@ impl fmt::Display for StartError {
                 write!(f, "loading Caddyfile via flag: {what}")
             }
             Self::Refused(refused) => refused.fmt(f),
+            Self::Emptied(path) => {
+                write!(f, "{} has no server block any more; what it said before is served on", path.display())
+            }
             Self::Plugin(text) => f.write_str(text),
             Self::Bind(error) => error.fmt(f),
             Self::Workers(error) => write!(f, "starting workers: {error}"),
@@ -110,6 +116,9 @@ impl Running {
     /// [`StartError`]; the old configuration serves on, untouched.
     pub fn reload(&mut self) -> Result<(), StartError> {
         let mut plan = plan(&self.source, self.dns_port)?;
+        if let (true, Some(path)) = (plan.is_default, self.source.path()) {
+            return Err(StartError::Emptied(path.to_owned()));
+        }
         warn(&plan);
         plan.run_start_hooks().map_err(StartError::Plugin)?;
         self.server.apply(&plan.listeners).map_err(StartError::Bind)?;
@@ -184,5 +193,30 @@ fn warn(plan: &Plan) {
         for help in &warning.help {
             tracing::warn!("  {help}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn an_emptied_file_is_no_reason_to_serve_the_default() {
+        let path = std::env::temp_dir().join(format!("waypost-emptied-{}", std::process::id()));
+        let good = ".:0 {\n    bind 127.0.0.1\n    whoami\n}\n";
+        fs::write(&path, good).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (changed, _changes) = mpsc::channel(1);
+        let source = Source::File(path.clone());
+        let (mut running, _) = Running::start(source, 53, 1, runtime.handle(), changed).unwrap();
+        for empty in ["", "# only a comment\n", "(a) {\n    whoami\n}\n"] {
+            fs::write(&path, empty).unwrap();
+            assert!(matches!(running.reload(), Err(StartError::Emptied(_))), "{empty:?}");
+        }
+        fs::write(&path, good).unwrap();
+        running.reload().unwrap();
+        assert_eq!(running.stop(Duration::from_secs(60)), Ended::Clean);
+        fs::remove_file(&path).unwrap();
     }
 }
