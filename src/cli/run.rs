@@ -147,7 +147,7 @@ fn explain(error: &StartError) -> String {
              - setcap cap_net_bind_service=+ep {}\n  \
              - in a systemd unit: AmbientCapabilities=CAP_NET_BIND_SERVICE\n  \
              - in a container: --cap-add NET_BIND_SERVICE\n\
-             Or serve another port: waypost -p 1053",
+             Or serve another port: in the Corefile (`.:1053 {{`), or with `-p 1053` where that names none",
             std::env::current_exe().unwrap_or_else(|_| "waypost".into()).display()
         ),
         io::ErrorKind::AddrInUse => format!(
