@@ -13,6 +13,9 @@ use crate::wire::Name;
 /// Upstreams at most, after files and host names were looked up.
 const UPSTREAMS_MAX: usize = 15;
 
+/// Characters shown of a word that is no address: a file may be one long word.
+const SHOWN_CHARS: usize = 64;
+
 /// Finds the addresses of a host name.
 pub(super) type LookUp<'a> = &'a dyn Fn(&str) -> std::result::Result<Vec<IpAddr>, LookupError>;
 
@@ -94,6 +97,7 @@ fn addresses_of(word: &Word, look_up: LookUp<'_>, warnings: &mut Vec<Diagnostic>
         Ok(conf) => {
             let (servers, others) = conf.addresses();
             for other in others {
+                let other: String = other.chars().take(SHOWN_CHARS).collect();
                 let message = format!("{host}: nameserver '{other}' is no address and is left out");
                 warnings.push(word.error(message).as_warning());
             }
