@@ -115,6 +115,27 @@ mod by_signal {
     }
 
     #[test]
+    fn a_connection_to_a_listener_that_is_gone_does_not_keep_the_old_configuration_alive() {
+        let server = Server::start(&corefile(1, ""));
+        let asked = query("name.test.", RecordType::A);
+        let mut connection = Tcp::connect(server.address());
+        assert_eq!(last_byte(&connection.ask(&asked)), Some(1));
+        let elsewhere = next_port();
+        server.dir.write("Corefile", corefile(2, "").replacen(". {", &format!(".:{elsewhere} {{"), 1));
+        server.reload();
+        // What was asked before the server could say so is answered still; then it closes.
+        assert_eq!(last_byte(&connection.ask(&asked)), Some(1));
+        assert_eq!(connection.try_receive(), None);
+    }
+
+    #[test]
+    fn an_emptied_configuration_leaves_the_old_one_in_service() {
+        let server = Server::start(&corefile(1, ""));
+        server.dir.write("Corefile", "");
+        keeps_the_old_one(&server, "has no server block any more");
+    }
+
+    #[test]
     fn a_query_that_waits_is_answered_by_the_configuration_it_came_to() {
         let upstream = Upstream::start(|asked| Deed::usual(asked).at_the_gate());
         let old = format!(". {{\n forward . {} {{\n read_timeout 15s\n }}\n}}\n", upstream.address);

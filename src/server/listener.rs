@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -67,6 +68,8 @@ pub(super) struct ListenerState {
     pub(super) address: SocketAddr,
     pub(super) router: ArcSwap<Router>,
     pub(super) limits: ArcSwap<TcpLimits>,
+    /// Set once nothing new is served here: connections that are still open end behind what they have asked by then.
+    pub(super) closed: AtomicBool,
 }
 
 impl ListenerState {

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -77,7 +78,7 @@ impl Drop for Counted {
     }
 }
 
-/// Accepts connections on `listener` until the task is aborted; connections that are open then go on until they end.
+/// Accepts connections on `listener` until the task is aborted; connections that are open then end with what they have asked.
 pub(super) async fn run(
     listener: std::net::TcpListener,
     state: Arc<ListenerState>,
@@ -168,6 +169,7 @@ impl Connection {
                     self.input.clear();
                 }
             }
+            ended |= self.queries > 0 && self.state.closed.load(Ordering::Relaxed);
             if ended && self.waiting == 0 {
                 return self.stream.shutdown().await;
             }

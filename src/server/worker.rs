@@ -6,6 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -117,7 +118,9 @@ impl Server {
             .copied()
             .collect();
         for key in unwanted {
-            self.listeners.remove(&key);
+            if let Some(state) = self.listeners.remove(&key) {
+                state.closed.store(true, Ordering::Relaxed);
+            }
             self.command(|| Command::Remove(key));
         }
         for (spec, key, sockets) in opened {
@@ -125,6 +128,7 @@ impl Server {
                 address: sockets.first().and_then(|s| s.1.local_addr().ok()).unwrap_or(spec.address),
                 router: ArcSwap::new(Arc::clone(&spec.router)),
                 limits: ArcSwap::new(Arc::new(spec.limits)),
+                closed: AtomicBool::new(false),
             });
             self.listeners.insert(key, Arc::clone(&state));
             for (worker, (udp, tcp)) in self.workers.iter().zip(sockets) {
@@ -153,6 +157,9 @@ impl Server {
     /// Takes no new queries, waits until those that wait are answered but no longer than `limit`, and ends the workers. Returns true if
     /// nothing was left unanswered.
     pub fn stop(self, limit: Duration) -> bool {
+        for state in self.listeners.values() {
+            state.closed.store(true, Ordering::Relaxed);
+        }
         let (done, all_done) = std_mpsc::channel();
         self.command(|| Command::Stop(done.clone()));
         drop(done);
@@ -301,8 +308,9 @@ mod tests {
         let port = free_port();
         let (one, all) = (spec("127.0.0.1", port), spec("::", port));
         let mut server = Server::start(1).unwrap();
-        for specs in [&[one.clone(), all.clone()][..], &[all.clone()], &[one.clone()], &[all, one]] {
-            server.apply(specs).unwrap_or_else(|error| panic!("{error}"));
+        for specs in [vec![&one, &all], vec![&all], vec![&one], vec![&all, &one]] {
+            let specs: Vec<_> = specs.into_iter().cloned().collect();
+            server.apply(&specs).unwrap_or_else(|error| panic!("{error}"));
         }
         let mut second = Server::start(1).unwrap();
         let error = second.apply(&[spec("127.0.0.1", port)]).unwrap_err();
