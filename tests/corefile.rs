@@ -248,7 +248,7 @@ fn findings_come_as_json_too() {
     assert_eq!(first["severity"], "error");
     assert_eq!(first["headline"], "Corefile:2 - Error during parsing: Unknown directive 'nosuch'");
     assert_eq!((&first["line"], &first["column"], &first["length"]), (&2.into(), &5.into(), &6.into()));
-    let good = checked(". {\n}\n", &["--json"]);
+    let good = checked(". {\n    hosts absent\n}\n", &["--json"]);
     let reports: Value = serde_json::from_str(&good.stdout).expect("JSON");
     assert_eq!((good.code(), &reports[0]["ok"]), (0, &true.into()));
 }

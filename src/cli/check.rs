@@ -24,7 +24,10 @@ struct Report {
 /// Checks `files`, or the configuration that would be served; exit code 1 if one of them cannot be.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what talks to the terminal")]
 pub(super) fn check(flags: &Flags, files: &[PathBuf], json: bool) -> ExitCode {
-    log::start();
+    // Readers of JSON get nothing else on standard output.
+    if !json {
+        log::start();
+    }
     let sources = if files.is_empty() {
         match source(flags) {
             Ok(source) => vec![source],
