@@ -279,8 +279,9 @@ fn push_type(line: &mut Cursor<'_>, qtype: Rtype) {
 fn push_class(line: &mut Cursor<'_>, class: Class) {
     match class.mnemonic() {
         _ if class == Class::IN => line.short(const { &short::<2>("IN") }),
-        Some(name) => line.text(name.as_bytes()),
-        None => {
+        // "ANY" is a type as well, so CoreDNS shows the class by its number.
+        Some(name) if class != Class::ANY => line.text(name.as_bytes()),
+        _ => {
             line.text(b"CLASS");
             line.decimal(class.0);
         }

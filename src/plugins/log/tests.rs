@@ -103,6 +103,19 @@ fn the_common_format_is_that_of_coredns() {
 }
 
 #[test]
+fn a_class_that_shares_its_name_with_a_type_is_shown_by_number() {
+    for (class, want) in
+        [(Class::IN, "IN"), (Class::CH, "CH"), (Class::NONE, "NONE"), (Class::ANY, "CLASS255")]
+    {
+        let mut wire = testing::query_wire("a", Rtype::A, None);
+        let at = wire.len() - 2;
+        wire[at..].copy_from_slice(&class.0.to_be_bytes());
+        let line = line_of("log . \"{class}\"", testing::query_of(&wire), nodata);
+        assert_eq!(line.unwrap(), format!("[INFO] {want}"));
+    }
+}
+
+#[test]
 fn every_placeholder_has_its_value() {
     let check = |format: &str, want: &str| {
         let line = line_of(&format!("log . \"{format}\""), testing::query("a", Rtype::MX), nodata);
