@@ -1,7 +1,7 @@
 //! The answer on its way up: wire form first.
 
 use super::{Failure, Query};
-use crate::wire::{Class, Flags, Rcode, Rtype, Section, WireError, compose, header, patch, size};
+use crate::wire::{Class, Flags, Rcode, Rtype, Section, WireError, compose, edns, header, patch, size};
 
 /// What became of the query so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl Response {
         self.wire = message;
         self.size = uncompressed as u32;
         self.rcode_high = opt.as_deref().map_or(0, |o| o[5]);
-        self.options = opt.map(|mut o| o.split_off(crate::wire::edns::OPT_LEN));
+        self.options = opt.map(|mut o| o.split_off(edns::OPT_LEN));
         self.state = State::Written;
         Ok(())
     }
@@ -203,6 +203,16 @@ impl Response {
     /// nothing is written.
     pub fn uncompressed_size(&self) -> usize {
         self.size as usize
+    }
+
+    /// The length of the OPT record that `query`'s client gets, bytes; 0 if it sent none.
+    pub fn opt_len(&self, query: &Query) -> usize {
+        if query.edns().is_some() { edns::OPT_LEN + self.options().map_or(0, <[u8]>::len) } else { 0 }
+    }
+
+    /// Whether this is more than `query`'s client takes, its OPT record included: the server will cut it and set TC (RFC 2181 9).
+    pub fn is_too_large_for(&self, query: &Query) -> bool {
+        self.wire.len() + self.opt_len(query) > usize::from(query.payload_size())
     }
 
     /// After a change of records: counts the uncompressed size again.

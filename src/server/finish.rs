@@ -17,7 +17,10 @@ pub(super) fn finish(query: &Query, response: &mut Response) -> bool {
         State::Failed(_) | State::Dropped | State::Empty => return false,
     }
     header::set_id(response.wire_mut(), query.id());
-    let limit = usize::from(query.payload_size());
+    if response.is_too_large_for(query) {
+        let limit = usize::from(query.payload_size()).saturating_sub(response.opt_len(query));
+        truncate::to_limit(response.wire_vec(), limit);
+    }
     match query.edns() {
         None => {
             if response.rcode_high() != 0 {
@@ -25,18 +28,11 @@ pub(super) fn finish(query: &Query, response: &mut Response) -> bool {
                 let flags = response.flags().with_rcode(Rcode::SERVFAIL);
                 response.set_flags(flags);
             }
-            if response.wire().len() > limit {
-                truncate::to_limit(response.wire_vec(), limit);
-            }
         }
         Some(client) => {
             let options = response.options().map(<[u8]>::to_vec).unwrap_or_default();
             let high = response.rcode_high();
-            let opt_len = edns::OPT_LEN + options.len();
             let wire = response.wire_vec();
-            if wire.len() + opt_len > limit {
-                truncate::to_limit(wire, limit.saturating_sub(opt_len));
-            }
             edns::append(wire, client.udp_size, high, client.dnssec_ok(), &options);
             let additional = header::counts(wire)[3];
             header::set_count(wire, 3, additional.saturating_add(1));

@@ -202,7 +202,7 @@ impl<'a> Logged<'a> {
         match response.state() {
             State::Written => Self {
                 rcode: response.rcode(),
-                flags: Some(response.flags()),
+                flags: Some(flags_as_sent(query, response)),
                 size: response.uncompressed_size(),
                 ..nothing
             },
@@ -215,6 +215,12 @@ impl<'a> Logged<'a> {
             State::Failed(_) | State::Empty | State::Dropped => nothing,
         }
     }
+}
+
+/// The response's flags, with TC if the server will cut it: CoreDNS cuts before it logs, yet tells the size of before.
+fn flags_as_sent(query: &Query, response: &Response) -> Flags {
+    let flags = response.flags();
+    if response.is_too_large_for(query) { flags.with(Flags::TC, true) } else { flags }
 }
 
 /// What came of `query`. `now` is the time in seconds since 1970, asked for if signatures are to be checked.

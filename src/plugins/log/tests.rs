@@ -103,6 +103,33 @@ fn the_common_format_is_that_of_coredns() {
 }
 
 #[test]
+fn an_answer_that_will_be_cut_is_logged_with_tc_and_its_whole_size() {
+    // As sent 12 + 7 + 16 for each record, and 11 of the OPT record: 30 records fit into 512 bytes, 31 do not.
+    fn answer(query: &mut Query, response: &mut Response, records: u8) -> Step {
+        response.start(query, true, Rcode::NOERROR);
+        for i in 0..records {
+            response.push(Section::Answer, None, Rtype::A, Class::IN, 60, &[192, 0, 2, i]);
+        }
+        Step::Respond
+    }
+    let check = |query, neighbour, want: &str| {
+        let line = line_of("log . \"{>bufsize} {>rflags} {rsize}\"", query, neighbour);
+        assert_eq!(line.unwrap(), format!("[INFO] {want}"));
+    };
+    let fits: Neighbour = |query, response| answer(query, response, 30);
+    let is_cut: Neighbour = |query, response| answer(query, response, 31);
+    let query = |size| testing::query_of(&testing::query_wire("a", Rtype::A, size));
+    check(query(None), fits, "512 qr,aa,rd 529");
+    check(query(Some((512, false))), fits, "512 qr,aa,rd 529");
+    check(query(None), is_cut, "512 qr,aa,tc,rd 546");
+    check(query(Some((512, false))), is_cut, "512 qr,aa,tc,rd 546");
+    check(query(Some((1232, false))), is_cut, "1232 qr,aa,rd 546");
+    let mut over_tcp = query(None);
+    over_tcp.transport = Transport::Tcp;
+    check(over_tcp, is_cut, "65535 qr,aa,rd 546");
+}
+
+#[test]
 fn a_class_that_shares_its_name_with_a_type_is_shown_by_number() {
     for (class, want) in
         [(Class::IN, "IN"), (Class::CH, "CH"), (Class::NONE, "NONE"), (Class::ANY, "CLASS255")]
