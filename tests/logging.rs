@@ -100,6 +100,18 @@ fn a_format_of_ones_own_is_followed() {
 }
 
 #[test]
+fn labels_of_other_plugins_can_be_logged() {
+    let upstream = Upstream::usual();
+    let server = Server::start(&format!(
+        ". {{\n metadata\n log . \"{{name}} from {{/forward/upstream}} {{/log/class}} {{/nosuch/label}}\"\n forward . {}\n}}\n",
+        upstream.address
+    ));
+    ask(server.address(), &query("labelled.test.", RecordType::A));
+    let line = server.wait_for_line("labelled.test.");
+    assert_eq!(line, format!("[INFO] labelled.test. from {} success -", upstream.address));
+}
+
+#[test]
 fn classes_decide_what_is_logged() {
     let upstream = Upstream::start(|asked| {
         let name = asked.query.queries[0].name.to_ascii();

@@ -1,7 +1,8 @@
 //! Configurations and hosts files that change while they are served.
 
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{Seek, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use hickory_proto::rr::RecordType;
 
 use crate::support::client::{Tcp, Udp, ask};
 use crate::support::message::{ResponseCode, addresses, query, read, wire};
-use crate::support::{Deed, Server, Upstream, eventually, next_port};
+use crate::support::{Deed, Server, TestDir, Upstream, eventually, next_port};
 
 /// A configuration in which name.test has the address 192.0.2.`last`; `more` stands beside it.
 fn corefile(last: u8, more: &str) -> String {
@@ -398,17 +399,52 @@ mod hosts_file {
     }
 
     #[test]
-    fn a_large_file_is_read_and_exchanged_whole() {
-        let lines = |last: u8| -> String {
-            let many = (0..200_000_u32)
-                .map(|i| format!("10.{}.{}.{} host{i}.test\n", i >> 16, i >> 8 & 255, i & 255));
-            many.chain([hosts(last)]).collect()
-        };
-        let server = Server::with(". {\n hosts hosts\n}\n").file("hosts", lines(1)).start();
+    fn a_folder_in_place_of_the_file_is_no_reason_not_to_start() {
+        let dir = std::sync::Arc::new(TestDir::new());
+        std::fs::create_dir(dir.join("hosts")).unwrap();
+        let corefile = ". {\n hosts hosts\n}\n";
+        let server = Server::with(corefile).dir(&dir).start();
+        server.wait_for_line("[WARNING] ");
+        let answer = ask(server.address(), &query("name.test.", RecordType::A));
+        assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+        std::fs::remove_dir(dir.join("hosts")).unwrap();
+        dir.replace("hosts", hosts(1));
+        serves(&server, 1);
+    }
+
+    /// As Kubernetes mounts a ConfigMap, and as editors keep a link.
+    #[test]
+    fn a_link_that_leads_elsewhere_is_followed() {
+        let setup = Server::with(". {\n hosts hosts {\n reload 1m\n }\n}\n")
+            .file("first", hosts(1))
+            .file("second", hosts(2));
+        symlink("first", setup.path("hosts")).unwrap();
+        let server = setup.start();
         assert_eq!(look_up(server.address()), Some(1));
-        server.dir.replace("hosts", lines(2));
+        symlink("second", server.dir.join("new")).unwrap();
+        std::fs::rename(server.dir.join("new"), server.dir.join("hosts")).unwrap();
         serves(&server, 2);
-        let answer = ask(server.address(), &query("host199999.test.", RecordType::A));
-        assert_eq!(addresses(&answer), [IpAddr::from([10, 3, 13, 63])]);
+        server.dir.write("second", hosts(3));
+        serves(&server, 3);
+    }
+
+    #[test]
+    fn a_million_lines_are_read_and_exchanged_whole() {
+        let mut text = String::with_capacity(40 << 20);
+        for i in 0..1_000_000_u32 {
+            let [_, a, b, c] = i.to_be_bytes();
+            writeln!(text, "10.{a}.{b}.{c} host{i}.test").unwrap();
+        }
+        let server = Server::with(". {\n hosts hosts\n}\n").file("hosts", &text).start();
+        for (name, address) in [("host0.test.", [10, 0, 0, 0]), ("host999999.test.", [10, 15, 66, 63])] {
+            let answer = ask(server.address(), &query(name, RecordType::A));
+            assert_eq!(addresses(&answer), [IpAddr::from(address)]);
+        }
+        text.truncate(text.len() / 2);
+        text += "\n192.0.2.2 name.test\n";
+        server.dir.replace("hosts", &text);
+        serves(&server, 2);
+        let answer = ask(server.address(), &query("host999999.test.", RecordType::A));
+        assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
     }
 }

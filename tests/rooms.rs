@@ -272,6 +272,29 @@ fn an_answer_leaves_from_the_address_that_was_asked() {
 }
 
 #[test]
+fn an_answer_that_the_way_does_not_take_whole_is_truncated_and_comes_by_tcp() {
+    if !netns::are_possible("an_answer_that_the_way_does_not_take_whole_is_truncated_and_comes_by_tcp") {
+        return;
+    }
+    let (here, there) = (Namespace::new("here"), Namespace::new("there"));
+    cable(&here, "veth0", &there, "veth0");
+    for (room, last) in [(&here, 1), (&there, 2)] {
+        room.ip("link set veth0 mtu 1400");
+        room.ip(&format!("addr add 192.168.10.{last}/24 dev veth0"));
+        room.ip(&format!("addr add fd00::{last}/64 dev veth0 nodad"));
+    }
+    let many: String = (0..150).map(|i| format!("10.0.0.{i} many.test\n ")).collect();
+    let _server = resolver(&here, &many);
+    for at in ["192.168.10.1", "fd00::1"] {
+        let cut = there.run(&format!("dig +time=10 +tries=1 +bufsize=4096 +ignore @{at} many.test A"));
+        assert!(cut.contains("flags: qr aa tc rd") && cut.contains("ANSWER: 0"), "{cut}");
+        assert!(cut.contains("EDNS: version: 0"), "{cut}");
+        let whole = dig(&there, &format!("+bufsize=4096 @{at} many.test A"));
+        assert_eq!(whole.lines().filter(|line| line.starts_with("10.0.0.")).count(), 150, "{whole}");
+    }
+}
+
+#[test]
 fn glibc_completes_names_from_the_search_list() {
     if !netns::are_possible("glibc_completes_names_from_the_search_list") {
         return;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use hickory_proto::rr::RecordType;
 
-use crate::support::client::{Udp, ask, ask_tcp};
+use crate::support::client::{Tcp, Udp, ask, ask_tcp};
 use crate::support::message::{ResponseCode, addresses, query, read, wire};
 use crate::support::netns::{self, Namespace};
 use crate::support::{Deed, Ended, Server, Upstream, next_port, program};
@@ -182,6 +182,48 @@ fn help_version_and_plugins_are_printed_and_that_is_all() {
 }
 
 #[test]
+fn commands_of_our_own_have_words() {
+    let plugins = run(&["plugins"]);
+    assert_eq!((plugins.code(), plugins.stdout.contains("hosts")), (0, true), "{plugins:#?}");
+    let manual = run(&["explain", "hosts"]);
+    assert_eq!((manual.code(), manual.stdout.starts_with("# hosts\n")), (0, true), "{manual:#?}");
+    for (name, why) in
+        [("kubernetes", "does not have the plugin 'kubernetes' yet"), ("nosuch", "no plugin 'nosuch'")]
+    {
+        let unknown = run(&["explain", name]);
+        assert_eq!((unknown.code(), unknown.stderr.contains(why)), (1, true), "{unknown:#?}");
+    }
+    let version = run(&["version"]);
+    assert_eq!(version.stdout, run(&["-version"]).stdout);
+}
+
+#[test]
+fn addresses_and_interfaces_can_be_picked() {
+    for picked in ["127.0.0.1 127.0.0.3", "lo {\n except 127.0.0.2\n }"] {
+        let server = Server::start(&format!(". {{\n bind {picked}\n whoami\n}}\n"));
+        server.wait_for_line(&format!(".:{} on 127.0.0.1", server.port));
+        let answer = ask(server.address(), &query("who.test.", RecordType::A));
+        assert_eq!(answer.metadata.response_code, ResponseCode::NoError, "{picked}");
+        let elsewhere = std::net::SocketAddr::from(([127, 0, 0, 2], server.port));
+        assert!(std::net::TcpStream::connect(elsewhere).is_err(), "{picked}");
+    }
+}
+
+#[test]
+fn two_blocks_may_have_one_port_at_two_addresses() {
+    let server = Server::start(
+        ". {\n bind 127.0.0.1\n hosts absent {\n 192.0.2.7 one.test\n }\n}\n\
+         . {\n bind 127.0.0.2\n hosts absent {\n 192.0.2.8 one.test\n }\n}\n",
+    );
+    for (address, last) in [([127, 0, 0, 1], 7), ([127, 0, 0, 2], 8)] {
+        for asker in [ask, ask_tcp] {
+            let answer = asker((address, server.port).into(), &query("one.test.", RecordType::A));
+            assert_eq!(addresses(&answer), [std::net::IpAddr::from([192, 0, 2, last])]);
+        }
+    }
+}
+
+#[test]
 fn a_port_that_another_waypost_has_is_refused() {
     let first = Server::start(ONE_NAME);
     let second = Server::with(". {\n}\n").port(first.port).run();
@@ -266,16 +308,19 @@ fn without_the_right_to_bind_port_53_the_error_says_how_to_get_it() {
 fn term_answers_who_waits_and_ends_with_0() {
     let upstream = Upstream::start(|asked| Deed::usual(asked).at_the_gate());
     let server = Server::start(&format!(". {{\n forward . {}\n}}\n", upstream.address));
-    let client = Udp::connect(server.address());
+    let (udp, mut tcp) = (Udp::connect(server.address()), Tcp::connect(server.address()));
     let waiting = query("late.test.", RecordType::A);
-    client.send(&wire(&waiting));
-    upstream.wait_for(1);
+    udp.send(&wire(&waiting));
+    tcp.send(&wire(&waiting));
+    upstream.wait_for(2);
     server.signal("TERM");
     server.wait_for_line("[INFO] SIGTERM: Shutting down servers then terminating");
     upstream.open_gate();
-    let answer = read(&client.receive());
-    assert_eq!(answer.metadata.id, waiting.metadata.id);
-    assert_eq!(addresses(&answer).len(), 1);
+    for answer in [udp.receive(), tcp.receive()] {
+        let answer = read(&answer);
+        assert_eq!(answer.metadata.id, waiting.metadata.id);
+        assert_eq!(addresses(&answer).len(), 1);
+    }
     assert_eq!(server.wait().code(), 0);
 }
 

@@ -5,6 +5,7 @@ mod dir;
 mod lines;
 pub(crate) mod message;
 pub(crate) mod netns;
+mod peer;
 mod ports;
 mod server;
 pub(crate) mod tools;
@@ -15,12 +16,13 @@ use std::time::{Duration, Instant};
 
 pub(crate) use dir::TestDir;
 pub(crate) use lines::Lines;
+pub(crate) use peer::Peer;
 pub(crate) use ports::{has_ipv6, next_port};
 pub(crate) use server::{Ended, Server, Stdout, program};
 pub(crate) use upstream::{Asked, Deed, Upstream};
 
 /// How long to wait for what will come: long enough for a machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `holds` does: for what nobody tells of. Each look waits for an answer of somebody, so the loop does not run idle.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
