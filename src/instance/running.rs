@@ -102,6 +102,7 @@ impl Running {
         let mut plan = plan(&source, dns_port)?;
         warn(&plan);
         plan.run_start_hooks().map_err(StartError::Plugin)?;
+        crate::net::socket::raise_descriptor_limit();
         let mut server = Server::start(workers).map_err(StartError::Workers)?;
         server.apply(&plan.listeners).map_err(StartError::Bind)?;
         log::set_debug(plan.debug);

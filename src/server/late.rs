@@ -10,14 +10,17 @@ use super::tasks::Tasks;
 use crate::chain::{Query, Response, clock};
 use crate::log;
 
-/// Queries of one worker that may wait for something at once. Each costs some 2.5 KiB where it waits for an upstream, so all of
+/// Queries of all workers that may wait for something at once. Each costs some 2.5 KiB where it waits for an upstream, so all of
 /// them stay under 45 MiB; over the bound new ones are refused at once.
-pub(super) const WAITING_MAX: usize = 16_384;
+const WAITING_MAX: usize = 16_384;
+
+/// A worker's part of [`WAITING_MAX`] is no smaller than this, however many there are.
+const WAITING_OF_WORKER_MIN: usize = 1_024;
 
 /// Shared by the tasks of one worker.
-#[derive(Default)]
 pub(super) struct WorkerShared {
     waiting: Cell<usize>,
+    waiting_max: usize,
     /// Where queries that wait run.
     pub(super) tasks: Rc<Tasks>,
     #[allow(clippy::vec_box, reason = "the boxes themselves are handed on")]
@@ -44,10 +47,23 @@ const SPARE_BYTES_MAX: usize = 4_096;
 pub(super) struct WaitingPlace(Rc<WorkerShared>);
 
 impl WorkerShared {
+    /// For one of `workers` workers.
+    pub(super) fn new(workers: usize) -> Self {
+        Self {
+            waiting: Cell::new(0),
+            waiting_max: (WAITING_MAX / workers.max(1)).max(WAITING_OF_WORKER_MIN),
+            tasks: Rc::default(),
+            spare: RefCell::default(),
+            log_armed: Cell::new(false),
+            log_wanted: Notify::new(),
+            idle: Notify::new(),
+        }
+    }
+
     /// A place for one more waiting query, if there is one.
     pub(super) fn place(self: &Rc<Self>) -> Option<WaitingPlace> {
         let n = self.waiting.get();
-        (n < WAITING_MAX).then(|| {
+        (n < self.waiting_max).then(|| {
             self.waiting.set(n + 1);
             WaitingPlace(Rc::clone(self))
         })

@@ -86,7 +86,8 @@ impl Server {
     /// # Errors
     /// The kernel's, if it has no threads or descriptors left.
     pub fn start(workers: usize) -> io::Result<Self> {
-        let workers = (0..workers.max(1)).map(Worker::start).collect::<io::Result<_>>()?;
+        let workers = workers.max(1);
+        let workers = (0..workers).map(|index| Worker::start(index, workers)).collect::<io::Result<_>>()?;
         Ok(Self { workers, listeners: HashMap::new() })
     }
 
@@ -223,7 +224,7 @@ fn open(spec: &ListenerSpec, workers: usize) -> Result<Sockets, BindError> {
 }
 
 impl Worker {
-    fn start(index: usize) -> io::Result<Self> {
+    fn start(index: usize, workers: usize) -> io::Result<Self> {
         let (commands, receiver) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -233,7 +234,7 @@ impl Worker {
             match runtime {
                 Ok(runtime) => {
                     let _metrics = crate::metrics::enter_worker(index);
-                    runtime.block_on(work(receiver));
+                    runtime.block_on(work(receiver, workers));
                 }
                 Err(error) => tracing::error!("worker {index} cannot start: {error}"),
             }
@@ -243,8 +244,8 @@ impl Worker {
 }
 
 /// The life of a worker: carries out commands; everything else happens in tasks.
-async fn work(mut commands: mpsc::UnboundedReceiver<Command>) {
-    let shared = Rc::new(WorkerShared::default());
+async fn work(mut commands: mpsc::UnboundedReceiver<Command>, workers: usize) {
+    let shared = Rc::new(WorkerShared::new(workers));
     let lines = tokio::task::spawn_local(Rc::clone(&shared).hand_over_lines());
     let mut serving: HashMap<Key, Vec<tokio::task::JoinHandle<io::Result<()>>>> = HashMap::new();
     while let Some(command) = commands.recv().await {

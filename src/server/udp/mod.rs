@@ -3,18 +3,17 @@
 mod replies;
 
 use std::io;
+use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
-
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
 use self::replies::Replies;
 use super::late::{Held, WorkerShared};
 use super::listener::ListenerState;
 use super::serve::{Served, serve, serve_late};
 use crate::chain::{Query, Response, Transport, clock};
+use crate::net::socket;
 use crate::net::{BATCH, Datagram, LocalAddr, Peer, RecvBatch, SendBatch};
 use crate::wire::Rcode;
 
@@ -26,11 +25,11 @@ const RESPONSE_BYTES_KEPT: usize = 4096;
 
 /// Serves `socket` until the task is aborted.
 pub(super) async fn run(
-    socket: std::net::UdpSocket,
+    socket: UdpSocket,
     state: Arc<ListenerState>,
     shared: Rc<WorkerShared>,
 ) -> io::Result<()> {
-    let socket = Rc::new(UdpSocket::from_std(socket)?);
+    let socket = Rc::new(socket::watch_for_reading(socket)?);
     let replies = Rc::new(Replies::new(Rc::clone(&socket), state.address.is_ipv6()));
     tokio::task::spawn_local(Replies::send_when_pushed(Rc::downgrade(&replies)));
     let mut batch = Batch {
@@ -44,22 +43,23 @@ pub(super) async fn run(
         replies,
     };
     loop {
-        socket.readable().await?;
+        let mut ready = socket.readable().await?;
         let mut received = 0;
-        let result = socket.try_io(Interest::READABLE, || {
-            received = batch.receive.recv(socket.as_fd())?;
+        let result = ready.try_io(|socket| {
+            received = batch.receive.recv(socket.get_ref().as_fd())?;
             // A batch that is not full has emptied the queue, and what came since raises a new event: said to be over now, the next
             // look at the socket is for that event, not another call that finds nothing.
             if received < batch.receive.capacity() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
+        drop(ready);
         if received > 0 {
-            batch.answer(&socket, received);
+            batch.answer(socket.get_ref(), received);
         }
         if result.is_ok() {
-            // Full speed: let the other tasks of the worker have their turn between batches.
+            // Full speed: let the other tasks of the worker have their turn between batches. The same where an error was queued on the
+            // socket (from ICMP): it is fetched by now, and the next call receives.
             tokio::task::yield_now().await;
         }
-        // Any error but "would block" was queued on the socket (from ICMP) and is fetched by now; the next call receives.
     }
 }
 

@@ -1,10 +1,11 @@
 //! Answers that came later than their batch, sent together with others that did.
 
 use std::cell::RefCell;
+use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
 
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use super::{Reply, is_too_large};
@@ -13,14 +14,14 @@ use crate::server::finish::shrink;
 
 /// The late answers of one socket. They are no more than the queries that wait, so the queue is bounded by those.
 pub(super) struct Replies {
-    socket: Rc<UdpSocket>,
+    socket: Rc<AsyncFd<UdpSocket>>,
     queue: RefCell<Vec<Reply>>,
     send: RefCell<SendBatch>,
     wanted: Rc<Notify>,
 }
 
 impl Replies {
-    pub(super) fn new(socket: Rc<UdpSocket>, dual_stack: bool) -> Self {
+    pub(super) fn new(socket: Rc<AsyncFd<UdpSocket>>, dual_stack: bool) -> Self {
         Self {
             socket,
             queue: RefCell::new(Vec::new()),
@@ -64,11 +65,16 @@ impl Replies {
                 Datagram { payload: &reply.wire, to: Some(&reply.peer), from: reply.from }
             };
             let mut too_large = Vec::new();
-            self.send.borrow_mut().send_each(self.socket.as_fd(), chunk.len(), datagram, |failure| {
-                if is_too_large(&failure.error) {
-                    too_large.push(failure.index);
-                }
-            });
+            self.send.borrow_mut().send_each(
+                self.socket.get_ref().as_fd(),
+                chunk.len(),
+                datagram,
+                |failure| {
+                    if is_too_large(&failure.error) {
+                        too_large.push(failure.index);
+                    }
+                },
+            );
             for index in too_large {
                 let reply = &mut chunk[index];
                 again.push((reply.had_opt, std::mem::take(&mut reply.wire), reply.peer, reply.from));
