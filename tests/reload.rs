@@ -129,6 +129,22 @@ mod by_signal {
         assert_eq!(connection.try_receive(), None);
     }
 
+    /// A named pipe that nobody writes stands for a host name that nobody answers for.
+    #[test]
+    fn the_end_does_not_wait_for_a_configuration_that_takes_long_to_read() {
+        for (signal, code) in [("TERM", 0), ("INT", 0), ("QUIT", 0)] {
+            let server = Server::start(&corefile(1, ""));
+            let made = std::process::Command::new("mkfifo").arg(server.dir.join("slow")).status();
+            assert!(made.is_ok_and(|status| status.success()));
+            server.dir.write("Corefile", corefile(2, "import slow"));
+            server.signal("USR1");
+            server.wait_for_line("[INFO] Reloading");
+            assert_eq!(look_up(server.address()), Some(1));
+            server.signal(signal);
+            assert_eq!(server.wait().code(), code, "{signal}");
+        }
+    }
+
     #[test]
     fn an_emptied_configuration_leaves_the_old_one_in_service() {
         let server = Server::start(&corefile(1, ""));

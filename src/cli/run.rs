@@ -12,7 +12,7 @@ use crate::config;
 use crate::control::config_watch::Changed;
 use crate::control::runtime::ControlRuntime;
 use crate::control::signals::{Signal, Signals};
-use crate::instance::{Running, Source, StartError};
+use crate::instance::{Plan, Running, Source, StartError, plan};
 use crate::log;
 use crate::server;
 
@@ -53,13 +53,21 @@ fn start(flags: &Flags) -> Result<ExitCode, String> {
     server::install_panic_hook();
     let control = ControlRuntime::start().map_err(|error| format!("starting the control plane: {error}"))?;
     let code = control.block_on(async {
-        let signals = Signals::listen().map_err(|error| format!("catching signals: {error}"))?;
+        let mut signals = Signals::listen().map_err(|error| format!("catching signals: {error}"))?;
         let source = source(flags).map_err(|error| format!("reading standard input: {error}"))?;
         let dns_port = flags.dns_port.unwrap_or(config::DNS_PORT);
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         // One configuration at a time can have changed.
         let (changed, changes) = mpsc::channel(1);
-        let (running, plan) = Running::start(source, dns_port, workers, control.handle(), changed)
+        let read = {
+            let source = source.clone();
+            move || plan(&source, dns_port).map_err(StartError::from)
+        };
+        let planned = match unless_ended(read, &mut signals).await {
+            Ok(planned) => planned.map_err(|error| explain(&error))?,
+            Err(signal) => return Ok(if signal == Signal::ForceQuit { 2 } else { 0 }),
+        };
+        let (running, plan) = Running::start(source, dns_port, planned, workers, control.handle(), changed)
             .map_err(|error| explain(&error))?;
         if !flags.quiet {
             Running::print_banner(&plan);
@@ -78,24 +86,60 @@ fn start(flags: &Flags) -> Result<ExitCode, String> {
 async fn serve(mut running: Running, mut signals: Signals, mut changes: mpsc::Receiver<Changed>) -> u8 {
     loop {
         tokio::select! {
-            signal = signals.next() => match signal {
-                Signal::Reload => {
-                    tracing::info!("SIGUSR1: Reloading");
-                    // What is wrong was logged.
-                    let _ = reload(&mut running);
+            signal = signals.next() => {
+                if signal != Signal::Reload {
+                    return end(running, signals, signal).await;
                 }
-                Signal::Terminate => {
-                    tracing::info!("SIGTERM: Shutting down servers then terminating");
-                    return stop(running, signals, STOP_LIMIT).await;
+                tracing::info!("SIGUSR1: Reloading");
+                // What is wrong was logged.
+                if let Err(signal) = reload(&mut running, &mut signals).await {
+                    return end(running, signals, signal).await;
                 }
-                Signal::Interrupt => {
-                    tracing::info!("SIGINT: Shutting down");
-                    return stop(running, signals, Duration::ZERO).await;
-                }
-                Signal::ForceQuit => return 2,
-                Signal::Quit => return 0,
+            }
+            Some(change) = changes.recv() => match reload(&mut running, &mut signals).await {
+                Ok(outcome) => change.done(outcome),
+                Err(signal) => return end(running, signals, signal).await,
             },
-            Some(change) = changes.recv() => change.done(reload(&mut running)),
+        }
+    }
+}
+
+/// Ends `running` in the way that `signal` wants; returns the exit code.
+async fn end(running: Running, signals: Signals, signal: Signal) -> u8 {
+    match signal {
+        Signal::Terminate => {
+            tracing::info!("SIGTERM: Shutting down servers then terminating");
+            stop(running, signals, STOP_LIMIT).await
+        }
+        Signal::Interrupt => {
+            tracing::info!("SIGINT: Shutting down");
+            stop(running, signals, Duration::ZERO).await
+        }
+        Signal::ForceQuit => 2,
+        Signal::Quit | Signal::Reload => 0,
+    }
+}
+
+/// Reads a configuration with `read`, which may take long as it looks up names of hosts, unless a signal that ends the process comes
+/// first. One that wants a reload has it read again.
+async fn unless_ended(
+    read: impl Fn() -> Result<Plan, StartError> + Clone + Send + 'static,
+    signals: &mut Signals,
+) -> Result<Result<Plan, StartError>, Signal> {
+    loop {
+        let mut reading = tokio::task::spawn_blocking(read.clone());
+        let mut again = false;
+        let planned = loop {
+            tokio::select! {
+                planned = &mut reading => break planned,
+                signal = signals.next() => match signal {
+                    Signal::Reload => again = true,
+                    signal => return Err(signal),
+                },
+            }
+        };
+        if !again {
+            return Ok(planned.unwrap_or_else(|panicked| Err(StartError::Plugin(panicked.to_string()))));
         }
     }
 }
@@ -119,10 +163,11 @@ async fn stop(running: Running, mut signals: Signals, limit: Duration) -> u8 {
     }
 }
 
-/// Reloads and says how it went; on an error the old configuration serves on.
-fn reload(running: &mut Running) -> Result<(), String> {
+/// Reloads and says how it went; on an error the old configuration serves on. A signal that ends the process ends this too, and is returned.
+async fn reload(running: &mut Running, signals: &mut Signals) -> Result<Result<(), String>, Signal> {
     tracing::info!("Reloading");
-    match running.reload() {
+    let planned = unless_ended(running.successor(), signals).await?;
+    Ok(match planned.and_then(|plan| running.exchange(plan)) {
         Ok(()) => {
             tracing::info!("Reloading complete");
             Ok(())
@@ -133,7 +178,7 @@ fn reload(running: &mut Running) -> Result<(), String> {
             tracing::error!("Restart failed: {why}");
             Err(why)
         }
-    }
+    })
 }
 
 /// The error with what can be done about it.

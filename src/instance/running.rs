@@ -87,7 +87,7 @@ pub enum Ended {
 }
 
 impl Running {
-    /// Serves the configuration of `source` with `workers` workers; background tasks run on `control`. Where `reload` watches the
+    /// Serves `plan`, the configuration of `source`, with `workers` workers; background tasks run on `control`. Where `reload` watches the
     /// configuration, a change is told through `changed`, and the owner calls [`Self::reload`].
     ///
     /// # Errors
@@ -95,11 +95,11 @@ impl Running {
     pub fn start(
         source: Source,
         dns_port: u16,
+        mut plan: Plan,
         workers: usize,
         control: &Handle,
         changed: mpsc::Sender<Changed>,
     ) -> Result<(Self, Plan), StartError> {
-        let mut plan = plan(&source, dns_port)?;
         warn(&plan);
         plan.run_start_hooks().map_err(StartError::Plugin)?;
         crate::net::socket::raise_descriptor_limit();
@@ -110,16 +110,24 @@ impl Running {
         Ok((Self { source, dns_port, control: control.clone(), changed, server, live }, plan))
     }
 
-    /// Reads the configuration again and serves it in place of the old one. Sockets that both want stay open; queries on their way
-    /// are finished by the configuration they came to.
+    /// Work that reads the configuration again and gives the plan of the successor. It may block, as names of hosts are looked up.
+    pub fn successor(&self) -> impl Fn() -> Result<Plan, StartError> + Clone + Send + use<> {
+        let (source, dns_port) = (self.source.clone(), self.dns_port);
+        move || {
+            let plan = plan(&source, dns_port)?;
+            match source.path() {
+                Some(path) if plan.is_default => Err(StartError::Emptied(path.to_owned())),
+                _ => Ok(plan),
+            }
+        }
+    }
+
+    /// Serves `plan` in place of the old one. Sockets that both want stay open; queries on their way are finished by the
+    /// configuration they came to.
     ///
     /// # Errors
     /// [`StartError`]; the old configuration serves on, untouched.
-    pub fn reload(&mut self) -> Result<(), StartError> {
-        let mut plan = plan(&self.source, self.dns_port)?;
-        if let (true, Some(path)) = (plan.is_default, self.source.path()) {
-            return Err(StartError::Emptied(path.to_owned()));
-        }
+    pub fn exchange(&mut self, mut plan: Plan) -> Result<(), StartError> {
         warn(&plan);
         plan.run_start_hooks().map_err(StartError::Plugin)?;
         self.server.apply(&plan.listeners).map_err(StartError::Bind)?;
@@ -210,13 +218,16 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (changed, _changes) = mpsc::channel(1);
         let source = Source::File(path.clone());
-        let (mut running, _) = Running::start(source, 53, 1, runtime.handle(), changed).unwrap();
+        let (mut running, _) =
+            Running::start(source.clone(), 53, plan(&source, 53).unwrap(), 1, runtime.handle(), changed)
+                .unwrap();
         for empty in ["", "# only a comment\n", "(a) {\n    whoami\n}\n"] {
             fs::write(&path, empty).unwrap();
-            assert!(matches!(running.reload(), Err(StartError::Emptied(_))), "{empty:?}");
+            assert!(matches!(running.successor()(), Err(StartError::Emptied(_))), "{empty:?}");
         }
         fs::write(&path, good).unwrap();
-        running.reload().unwrap();
+        let plan = running.successor()().unwrap();
+        running.exchange(plan).unwrap();
         assert_eq!(running.stop(Duration::from_secs(60)), Ended::Clean);
         fs::remove_file(&path).unwrap();
     }
