@@ -1,7 +1,9 @@
 //! The answer on its way up: wire form first.
 
 use super::{Failure, Query};
-use crate::wire::{Class, Flags, Rcode, Rtype, Section, WireError, compose, edns, header, patch, size};
+use crate::wire::{
+    Class, Flags, Rcode, Rtype, Section, WireError, compose, compress, edns, header, patch, size,
+};
 
 /// What became of the query so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,9 +212,16 @@ impl Response {
         if query.edns().is_some() { edns::OPT_LEN + self.options().map_or(0, <[u8]>::len) } else { 0 }
     }
 
-    /// Whether this is more than `query`'s client takes, its OPT record included: the server will cut it and set TC (RFC 2181 9).
+    /// Whether this is more than `query`'s client takes, its OPT record included: the server will compress it, and cut it if that is not
+    /// enough.
     pub fn is_too_large_for(&self, query: &Query) -> bool {
         self.wire.len() + self.opt_len(query) > usize::from(query.payload_size())
+    }
+
+    /// Whether the server will have to cut this for `query`'s client and set TC (RFC 2181 9).
+    pub fn will_be_cut_for(&self, query: &Query) -> bool {
+        let fits = |wire: Vec<u8>| wire.len() + self.opt_len(query) <= usize::from(query.payload_size());
+        self.is_too_large_for(query) && !compress::compressed(&self.wire).is_ok_and(fits)
     }
 
     /// After a change of records: counts the uncompressed size again.

@@ -300,7 +300,8 @@ impl Name {
     }
 }
 
-fn suffixes(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// `wire`, an uncompressed name that was checked, and its ancestors up to the root.
+pub(super) fn suffixes(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(wire);
     std::iter::from_fn(move || {
         let current = rest?;

@@ -2,16 +2,25 @@
 
 use std::collections::HashMap;
 
+use super::compress;
 use super::header::{self, Flags};
 use super::record::{self, Section};
 use super::{Name, Rtype, WireError};
 
 /// Shortens `message` to at most `limit` bytes by dropping whole RRsets from the end (additional, then authority, then answer), never
-/// a part of one, and sets TC if anything went. A message that fits is left alone; one that is no well-formed message loses all its records.
+/// a part of one, and sets TC if anything went. Names are compressed first, which may be enough. A message that fits is left alone; one that is no well-formed message loses all its records.
 /// Returns true if anything was dropped.
 pub fn to_limit(message: &mut Vec<u8>, limit: usize) -> bool {
     if message.len() <= limit {
         return false;
+    }
+    if let Ok(shorter) = compress::compressed(message)
+        && shorter.len() < message.len()
+    {
+        *message = shorter;
+        if message.len() <= limit {
+            return false;
+        }
     }
     let cut =
         find_cut(message, limit).unwrap_or(Cut { len: header::HEADER_LEN, kept: [0; 3], question: false });
@@ -111,6 +120,15 @@ mod tests {
         check(message(&[(Q, 5, 1), (Q, 1, 40)], [1, 40, 0]), 512, [1, 0, 0], true);
         check(message(&[(Q, 1, 2), (Q, 2, 2), (Q, 28, 40)], [2, 2, 40]), 512, [2, 2, 0], true);
         check(message(&[(Q, 1, 20), (Q, 2, 20)], [20, 20, 0]), 400, [20, 0, 0], true);
+    }
+
+    #[test]
+    fn names_are_compressed_before_anything_is_dropped() {
+        const LONG: &[u8] = b"\x0cover-and-out\x01a\x00";
+        // 30 bytes each as they come; compressed, 29 for the first and 16 for each other.
+        let records = || message(&[(LONG, 16, 1), (LONG, 1, 29)], [1, 29, 0]);
+        check(records(), 19 + 29 + 29 * 16, [1, 29, 0], false);
+        check(records(), 19 + 29 + 29 * 16 - 1, [1, 0, 0], true);
     }
 
     #[test]

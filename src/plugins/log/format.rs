@@ -220,7 +220,7 @@ impl<'a> Logged<'a> {
 /// The response's flags, with TC if the server will cut it: CoreDNS cuts before it logs, yet tells the size of before.
 fn flags_as_sent(query: &Query, response: &Response) -> Flags {
     let flags = response.flags();
-    if response.is_too_large_for(query) { flags.with(Flags::TC, true) } else { flags }
+    if response.will_be_cut_for(query) { flags.with(Flags::TC, true) } else { flags }
 }
 
 /// What came of `query`. `now` is the time in seconds since 1970, asked for if signatures are to be checked.
