@@ -25,6 +25,12 @@ use crate::metrics::names::RELOAD_VERSION_INFO;
 /// So many files of a configuration are watched at most; a change of others is seen at the next look.
 pub const FILES_WATCHED_MAX: usize = 256;
 
+/// The time between two looks that have to show the same.
+const SETTLING: Duration = Duration::from_millis(30);
+
+/// Looks at a configuration that shows something else each time, at most; then the last one counts.
+const LOOKS_MAX: u32 = 20;
+
 /// What a look at the configuration shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -78,19 +84,7 @@ where
             _ = ticks.tick() => {}
             () = files.changed() => {}
         }
-        let look = Arc::clone(&look);
-        let seen = match tokio::task::spawn_blocking(move || look()).await {
-            Ok(Ok(seen)) => seen,
-            Ok(Err(Unseen::Unreadable(_))) => continue,
-            Ok(Err(Unseen::Refused(why))) => {
-                tracing::warn!(target: "plugin/reload", "Corefile parse failed: {why}");
-                continue;
-            }
-            Err(panicked) => {
-                tracing::error!(target: "plugin/reload", "Corefile parse failed: {panicked}");
-                continue;
-            }
-        };
+        let Some(seen) = settled(&look, &latest.digest).await else { continue };
         if seen.files != latest.files {
             files = Files::watch(&seen.files);
         }
@@ -104,6 +98,48 @@ where
                 // Replaced, or nobody is there to reload any more.
                 Some(Ok(())) | None => return,
             }
+        }
+    }
+}
+
+/// What a look shows. Something new counts once two looks in a row show the same: a file that is just being written may be whole up to
+/// some block, and it would be served without the rest.
+async fn settled<L>(look: &Arc<L>, known: &[u8; 64]) -> Option<Seen>
+where
+    L: Fn() -> Result<Seen, Unseen> + Send + Sync + 'static,
+{
+    let mut seen = look_aside(look).await?;
+    for _ in 0..LOOKS_MAX {
+        if seen.digest == *known {
+            break;
+        }
+        tokio::time::sleep(SETTLING).await;
+        let again = look_aside(look).await?;
+        let is_settled = again == seen;
+        seen = again;
+        if is_settled {
+            break;
+        }
+    }
+    Some(seen)
+}
+
+/// Looks on a thread that may block; what stands in the way is logged.
+async fn look_aside<L>(look: &Arc<L>) -> Option<Seen>
+where
+    L: Fn() -> Result<Seen, Unseen> + Send + Sync + 'static,
+{
+    let look = Arc::clone(look);
+    match tokio::task::spawn_blocking(move || look()).await {
+        Ok(Ok(seen)) => Some(seen),
+        Ok(Err(Unseen::Unreadable(_))) => None,
+        Ok(Err(Unseen::Refused(why))) => {
+            tracing::warn!(target: "plugin/reload", "Corefile parse failed: {why}");
+            None
+        }
+        Err(panicked) => {
+            tracing::error!(target: "plugin/reload", "Corefile parse failed: {panicked}");
+            None
         }
     }
 }
