@@ -1,6 +1,7 @@
 //! Upstreams that are dead, silent, slow, lying or broken.
 
 use super::*;
+use crate::support::say;
 
 /// An answer that nobody should believe.
 fn forged(asked: &Asked) -> Message {
@@ -82,6 +83,49 @@ fn names_that_need_no_upstream_are_answered_while_it_is_silent() {
     assert!(is_usual(&ask(server.address(), &query("here.test.", RecordType::A))));
     // An attempt at the upstream takes so long.
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn more_queries_than_may_wait_are_refused_at_once_and_others_are_answered() {
+    // Nobody reads from it.
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let corefile = format!(
+        ". {{\n hosts absent {{\n 192.0.2.1 here.test\n fallthrough\n }}\n forward . {} {{\n max_fails 0\n }}\n}}\n",
+        silent.local_addr().unwrap()
+    );
+    // On one core there is one worker, which has one bound.
+    let server = Server::with(&corefile).run_by("taskset -c 0").start();
+    let client = Udp::connect(server.address());
+    let mut sent = 0;
+    // The first give up their place 4 seconds after they came.
+    let deadline = Instant::now() + Duration::from_millis(3_500);
+    let refused = 'refused: loop {
+        for _ in 0..50 {
+            client.send(&wire(&query(&format!("n{sent}.test."), RecordType::A)));
+            sent += 1;
+        }
+        let local = query("here.test.", RecordType::A);
+        client.send(&wire(&local));
+        loop {
+            let answer = read(&client.receive());
+            if answer.metadata.id == local.metadata.id && is_usual(&answer) {
+                break;
+            }
+            if answer.metadata.response_code == ResponseCode::Refused {
+                break 'refused true;
+            }
+        }
+        if Instant::now() > deadline {
+            break false;
+        }
+    };
+    if !refused && sent < 17_000 {
+        return say(
+            "SKIPPED: more queries than may wait: this machine does not send so many while the first wait",
+        );
+    }
+    assert!(refused && sent > 16_384, "{sent} queries were taken");
+    assert!(is_usual(&ask(server.address(), &query("here.test.", RecordType::A))));
 }
 
 #[test]
