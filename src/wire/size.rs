@@ -77,14 +77,16 @@ pub fn uncompressed(message: &[u8]) -> Result<usize, WireError> {
         let record = record?;
         let owner = Name::parse(message, record.start)?.0;
         size += owner.as_bytes().len() + 10 + (record.end - record.rdata);
-        let mut grown = Ok(0usize);
+        // Names as they stand, and written out. A pointer to the root is longer than the root.
+        let mut lengths = Ok((0usize, 0usize));
         rdata_names(message, &record, |at| {
             let name = Name::parse(message, at);
-            grown = grown.and_then(|sum| {
-                name.map(|(name, end)| sum + name.as_bytes().len() - (end - at).min(name.as_bytes().len()))
+            lengths = lengths.and_then(|(packed, full)| {
+                name.map(|(name, end)| (packed + (end - at), full + name.as_bytes().len()))
             });
         })?;
-        size += grown?;
+        let (packed, full) = lengths?;
+        size = size + full - packed;
     }
     Ok(size)
 }
@@ -103,5 +105,12 @@ mod tests {
         m.extend_from_slice(b"\xC0\x10\x00\x01\x00\x01\x00\x00\x00\x3C\x00\x04\x01\x02\x03\x04");
         assert_eq!(uncompressed(&m).unwrap(), 33 + (17 + 10 + 13) + (13 + 10 + 4));
         assert_eq!(uncompressed(&m[..m.len() - 1]), Err(WireError::Cut));
+    }
+
+    #[test]
+    fn a_pointer_to_the_root_counts_as_the_root() {
+        let mut m = b"\x00\x01\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00\x05\x00\x01".to_vec();
+        m.extend_from_slice(b"\xC0\x0C\x00\x05\x00\x01\x00\x00\x00\x3C\x00\x04\x01a\xC0\x0C");
+        assert_eq!(uncompressed(&m).unwrap(), 17 + (1 + 10 + 3));
     }
 }
