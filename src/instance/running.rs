@@ -88,7 +88,7 @@ pub enum Ended {
 
 impl Running {
     /// Serves `plan`, the configuration of `source`, with `workers` workers; background tasks run on `control`. Where `reload` watches the
-    /// configuration, a change is told through `changed`, and the owner calls [`Self::reload`].
+    /// configuration, a change is told through `changed`, and the owner exchanges it ([`Self::exchange`]).
     ///
     /// # Errors
     /// [`StartError`]; nothing is served then.
