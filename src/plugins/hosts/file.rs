@@ -120,9 +120,14 @@ impl HostsFile {
     /// Looks at the file, reads it if it has changed (or in any case if `forced`), and says what there is to say. Takes as long as reading takes:
     /// not for a worker.
     pub(super) fn refresh(&self, forced: bool) -> Look {
+        self.refresh_settled(forced, None)
+    }
+
+    /// The same, but leaves the file alone if it is no longer in the state `settled`: somebody has begun to write it anew.
+    pub(super) fn refresh_settled(&self, forced: bool, settled: Option<Fingerprint>) -> Look {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let had_contents = state.read.is_some();
-        match self.read(forced, state.read) {
+        match self.read(forced, state.read, settled) {
             Ok(None) => {
                 self.say_recovered(&mut state);
                 Look::Same
@@ -187,11 +192,12 @@ impl HostsFile {
         }
     }
 
-    /// Reads the file if it is not in the state `known`, or in any case if `forced`.
+    /// Reads the file if it is not in the state `known`, or in any case if `forced`; but only in the state `settled`, if that is given.
     fn read(
         &self,
         forced: bool,
         known: Option<Fingerprint>,
+        settled: Option<Fingerprint>,
     ) -> Result<Option<(Fingerprint, Loaded)>, Trouble> {
         // Without O_NONBLOCK, opening a pipe waits for its writer.
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path)?;
@@ -207,6 +213,9 @@ impl HostsFile {
         let before = Fingerprint::of(&metadata);
         if !forced && known == Some(before) {
             return Ok(None);
+        }
+        if settled.is_some_and(|settled| settled != before) {
+            return Err(Trouble::Changing);
         }
         // Somebody who writes on and on must not keep us reading; that the file grew is noticed afterwards. Files of the kernel say that they are
         // empty and are not.

@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{debug, error};
 
-use super::file::{HostsFile, Look, Trouble};
+use super::file::{Fingerprint, HostsFile, Look, Trouble};
 use crate::control::file_watch::{self, FileChanges};
 
 /// Shortest time between two looks; a shorter `reload` counts as this.
@@ -47,15 +47,14 @@ async fn keep_fresh_by(file: Arc<HostsFile>, interval: Duration, mut changes: Op
     let mut told = false;
     loop {
         // What the kernel told of is read even if it looks the same: within one tick of its clock a file can change twice.
-        let look = refresh(&file, told).await;
+        let settled = settle(&file).await;
+        let look = refresh(&file, told, settled).await;
         let is_changing = matches!(look, Some(Look::Kept { trouble: Trouble::Changing, .. }));
+        let is_owed = told && is_changing;
         told = tokio::select! {
             () = changed(&mut changes) => true,
-            () = sleep(if is_changing { INTERVAL_MIN } else { interval }) => false,
+            () = sleep(if is_changing { INTERVAL_MIN } else { interval }) => is_owed,
         };
-        if !told {
-            settle(&file).await;
-        }
     }
 }
 
@@ -67,8 +66,8 @@ async fn changed(changes: &mut Option<FileChanges>) {
     }
 }
 
-/// Waits until the file is left alone, if it is being changed.
-async fn settle(file: &Arc<HostsFile>) {
+/// Waits until the file is left alone, if it has changed, and returns in which state it was left; `None` if there is none, or it never is.
+async fn settle(file: &Arc<HostsFile>) -> Option<Fingerprint> {
     let look = |file: &Arc<HostsFile>| {
         let file = Arc::clone(file);
         off_thread(move || {
@@ -76,19 +75,24 @@ async fn settle(file: &Arc<HostsFile>) {
             (now, now != file.fingerprint_read())
         })
     };
-    let Some((mut last, true)) = look(file).await else { return };
+    let (mut last, has_changed) = look(file).await?;
+    if !has_changed {
+        return last;
+    }
     for _ in 0..QUIET_WAITS_MAX {
         sleep(QUIET).await;
-        match look(file).await {
-            Some((now, _)) if now != last => last = now,
-            _ => return,
+        let (now, _) = look(file).await?;
+        if now == last {
+            return now;
         }
+        last = now;
     }
+    None
 }
 
-async fn refresh(file: &Arc<HostsFile>, forced: bool) -> Option<Look> {
+async fn refresh(file: &Arc<HostsFile>, forced: bool, settled: Option<Fingerprint>) -> Option<Look> {
     let file = Arc::clone(file);
-    off_thread(move || file.refresh(forced)).await
+    off_thread(move || file.refresh_settled(forced, settled)).await
 }
 
 /// Runs what waits for a disk on a thread that may wait.
