@@ -12,7 +12,7 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
 
 use crate::support::client::{Tcp, Udp, ask};
-use crate::support::message::{ResponseCode, addresses, query, read, wire};
+use crate::support::message::{ResponseCode, addresses, edns_query, query, read, wire};
 use crate::support::{Deed, Server, TestDir, Upstream, eventually, next_port};
 
 /// A configuration in which name.test has the address 192.0.2.`last`; `more` stands beside it.
@@ -442,6 +442,44 @@ mod hosts_file {
         serves(&server, 2);
         server.dir.write("second", hosts(3));
         serves(&server, 3);
+    }
+
+    #[test]
+    fn of_a_file_that_is_replaced_again_and_again_each_state_is_served_whole() {
+        // 20 addresses of one name, far from each other, which tell the state by their network.
+        let state = |n: u8| -> String {
+            (0..4_000)
+                .map(|i| match i % 200 {
+                    0 => format!("10.{n}.0.{} name.test\n", i / 200),
+                    _ => format!("192.0.2.1 filler{i}.test\n"),
+                })
+                .collect()
+        };
+        let server =
+            Server::with(". {\n hosts hosts {\n reload 50ms\n }\n}\n").file("hosts", state(100)).start();
+        let look = || -> u8 {
+            let answer = ask(server.address(), &edns_query("name.test.", RecordType::A, 4096));
+            let networks: Vec<u8> = addresses(&answer)
+                .into_iter()
+                .map(|ip| match ip {
+                    IpAddr::V4(ip) => ip.octets()[1],
+                    IpAddr::V6(_) => u8::MAX,
+                })
+                .collect();
+            assert!(networks.len() == 20 && networks.iter().all(|n| *n == networks[0]), "{networks:?}");
+            networks[0]
+        };
+        for n in 101..=140 {
+            if n % 2 == 0 {
+                server.dir.replace("hosts", state(n));
+            } else {
+                // In place; all states are of one length.
+                let mut file = File::options().write(true).open(server.dir.join("hosts")).unwrap();
+                file.write_all(state(n).as_bytes()).unwrap();
+            }
+            (0..20).for_each(|_| _ = look());
+        }
+        eventually("the last state is served", || look() == 140);
     }
 
     #[test]

@@ -78,6 +78,12 @@ impl Namespace {
         let mut command = self.command(words.next().expect("a program"));
         command.args(words);
         let (success, text) = tools::run(command);
+        // It is `ip` that does not find it.
+        if let Some((program, _)) =
+            text.strip_prefix("exec of \"").and_then(|rest| rest.split_once("\" failed: No such file"))
+        {
+            return Err(tools::missing(program));
+        }
         if success { Ok(text) } else { Err(text) }
     }
 

@@ -1,6 +1,6 @@
 //! The program as its users run it: a process with arguments, files, signals and output.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hickory_proto::rr::RecordType;
 
 use super::netns::Namespace;
-use super::{Lines, PATIENCE, TestDir, message, next_port};
+use super::{Lines, PATIENCE, TestDir, message, next_port, tools};
 
 /// The program under test: the one built with the tests, or another build that WAYPOST_BINARY names.
 pub(crate) fn program() -> String {
@@ -308,7 +308,10 @@ impl Setup {
             Stdout::Closed => Stdio::null(),
             Stdout::Full => std::fs::File::create("/dev/full").expect("Linux has a full disk").into(),
         });
-        let mut child = command.spawn().expect("the program can be started");
+        let mut child = command.spawn().unwrap_or_else(|error| match error.kind() {
+            ErrorKind::NotFound => panic!("{}", tools::missing(&words[0])),
+            _ => panic!("{}: {error}", words[0]),
+        });
         if let (Some(mut pipe), Some(text)) = (child.stdin.take(), &self.stdin) {
             // A program that ends without reading closes the pipe.
             let _ = pipe.write_all(text.as_bytes());

@@ -17,6 +17,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("nft", "nftables"),
     ("sysctl", "procps"),
     ("setpriv", "util-linux"),
+    ("taskset", "util-linux"),
 ];
 
 /// Runs a program to its end and returns what it printed, both streams; says so if it is not installed.
@@ -32,7 +33,8 @@ pub(crate) fn run(mut command: Command) -> (bool, String) {
     (status.success(), text.into_owned())
 }
 
-fn missing(program: &str) -> String {
+/// What to do about a program that is not installed.
+pub(super) fn missing(program: &str) -> String {
     let package = PACKAGES.iter().find(|(name, _)| *name == program).map_or(program, |(_, package)| package);
     format!("the test needs {program}: apt-get install {package}")
 }
