@@ -7,7 +7,7 @@
 //!        └─► config_watch.rs ──Changed──► instance (reload)
 //! ```
 //!
-//! Nothing here is on a query's way. May use `wire`, `metrics` and `log`.
+//! Nothing here is on a query's way. May use `wire`, `net`, `metrics` and `log`.
 
 pub mod config_watch;
 pub mod file_watch;

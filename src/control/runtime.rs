@@ -19,6 +19,8 @@ impl ControlRuntime {
             .worker_threads(cores.min(THREADS_MAX))
             .max_blocking_threads(BLOCKING_THREADS_MAX)
             .thread_name("control")
+            // What is read and built here may share a core with a worker, whose queries wait for nobody.
+            .on_thread_start(crate::net::priority::step_back)
             .enable_all()
             .build()
             .map(Self)

@@ -6,6 +6,7 @@
 pub mod clock;
 mod mmsg;
 mod peer;
+pub mod priority;
 pub mod socket;
 
 pub use mmsg::{BATCH, Datagram, RecvBatch, SendBatch, SendFailure};

@@ -16,6 +16,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/net/mmsg.rs",
     "src/net/mmsg_tests.rs",
     "src/net/peer.rs",
+    "src/net/priority.rs",
     "src/net/socket.rs",
 ];
 
