@@ -17,7 +17,7 @@ use crate::net::socket;
 use crate::net::{BATCH, Datagram, LocalAddr, Peer, RecvBatch, SendBatch};
 use crate::wire::Rcode;
 
-/// Bytes of the largest query that is read whole; any that is longer is FORMERR.
+/// Bytes of the largest query that is read whole. Of a longer one the end is lost: FORMERR, unless it is nothing but bytes behind the message.
 const QUERY_BYTES_MAX: usize = 4096;
 
 /// Space a response buffer keeps from query to query; larger answers give theirs back.
