@@ -14,6 +14,7 @@ use crate::control::runtime::ControlRuntime;
 use crate::control::signals::{Signal, Signals};
 use crate::instance::{Plan, Running, Source, StartError, plan};
 use crate::log;
+use crate::net::priority::step_back;
 use crate::server;
 
 /// How long queries that wait may take to be answered at the end.
@@ -167,7 +168,7 @@ async fn stop(running: Running, mut signals: Signals, limit: Duration) -> u8 {
 async fn reload(running: &mut Running, signals: &mut Signals) -> Result<Result<(), String>, Signal> {
     tracing::info!("Reloading");
     let planned = unless_ended(running.successor(), signals).await?;
-    Ok(match planned.and_then(|plan| running.exchange(plan)) {
+    Ok(match planned.and_then(|plan| exchange(running, plan)) {
         Ok(()) => {
             tracing::info!("Reloading complete");
             Ok(())
@@ -177,6 +178,23 @@ async fn reload(running: &mut Running, signals: &mut Signals) -> Result<Result<(
             crate::metrics::names::RELOAD_FAILED.with([]).inc();
             tracing::error!("Restart failed: {why}");
             Err(why)
+        }
+    })
+}
+
+/// Exchanges the configuration on a thread that steps back: letting go of the old one, with its cache and its tables, takes milliseconds, which
+/// the queries of a worker on the same core are not to wait for. This thread itself must not, as what it starts would inherit it.
+fn exchange(running: &mut Running, plan: Plan) -> Result<(), StartError> {
+    std::thread::scope(|scope| {
+        let work = move || {
+            step_back();
+            running.exchange(plan)
+        };
+        let worker = std::thread::Builder::new().name("control".into()).spawn_scoped(scope, work);
+        match worker.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(exchanged)) => exchanged,
+            Ok(Err(_)) => Err(StartError::Plugin("a panic, see above".into())),
+            Err(error) => Err(StartError::Plugin(format!("starting a thread: {error}"))),
         }
     })
 }

@@ -56,6 +56,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             plain("p50 µs", 0),
             plain("p99 ms", 2),
             plain("slowest ms", 1),
+            plain("p99 ms before", 2),
+            plain("slowest ms before", 1),
             plain("RSS peak MiB", 1),
         ],
         measure: reload,
@@ -121,8 +123,13 @@ fn silent(bench: &Bench, entrant: &Entrant, max_concurrent: Option<u32>) -> Resu
 fn reload(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
     let (job, _upstream) = bench.whole_job(NAMES, &[])?;
     let running = start(bench, entrant, &Job { log: Log::Off, ..job })?;
-    let stream = Stream { stamped: true, ..bench::hosts_stream(OUTSTANDING, Pace::Rate(RELOAD_RATE))? };
+    let stream = || -> Result<Stream, String> {
+        Ok(Stream { stamped: true, ..bench::hosts_stream(OUTSTANDING, Pace::Rate(RELOAD_RATE))? })
+    };
     let seconds = (RELOAD_EVERY * RELOADS as u32).as_secs() + 2;
+    // As long without a reload: what of it is the machine's own.
+    let before = bench.flood(Load::new(vec![stream()?], seconds))?.remove(0);
+    let stream = stream()?;
     let load = Load::new(vec![stream], seconds);
     let load = Load { timeout: Duration::from_secs(5), ..load };
     let outcome = thread::scope(|scope| {
@@ -147,6 +154,8 @@ fn reload(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
         micros(0.5),
         micros(0.99) / 1e3,
         outcome.latency.max() as f64 / 1e6,
+        before.latency.quantile(0.99) as f64 / 1e6,
+        before.latency.max() as f64 / 1e6,
         peak,
     ])
 }
