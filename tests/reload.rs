@@ -268,6 +268,24 @@ mod by_itself {
     }
 
     #[test]
+    fn the_rest_of_a_file_whose_writer_paused_between_two_blocks_is_served() {
+        let rest = |last: u8| {
+            format!("test:{{$PORT}} {{\n hosts absent {{\n 192.0.2.{last} name.test\n }}\n reload\n}}\n")
+        };
+        let server = Server::start(&corefile(1, "reload"));
+        server.wait_for_line("SHA512");
+        // In place, through one descriptor: it is not said when the writer is done.
+        let mut file = File::create(server.dir.join("Corefile")).unwrap();
+        file.write_all(corefile(2, "").as_bytes()).unwrap();
+        // Whole for all that can be known, but for the other half, which has the line that asks for a watch.
+        serves(&server, 2);
+        file.write_all(rest(3).as_bytes()).unwrap();
+        serves(&server, 3);
+        server.dir.replace("Corefile", corefile(4, ""));
+        serves(&server, 4);
+    }
+
+    #[test]
     fn imported_files_count() {
         let server = Server::with(". {\n import parts/*.conf\n reload\n}\n");
         std::fs::create_dir(server.path("parts")).unwrap();

@@ -7,6 +7,9 @@
 //!             ├─► look: digest and files ──► another digest ──Changed──► the owner reloads, says how it went
 //!  FileChanges ┘        └─ refused: a warning                     └─ failed: an error, and on with the old one
 //! ```
+//!
+//! Who writes a file may pause for so long that the part before passes for all of it. So what took the place of a watched configuration is
+//! watched for a while ([`watch_on`]) even if it does not ask for it: the line that does may be in the part that is missing.
 
 use std::fmt::Write;
 use std::future::Future;
@@ -17,6 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::file_watch;
 use crate::metrics::Gauge;
@@ -30,6 +34,12 @@ const SETTLING: Duration = Duration::from_millis(30);
 
 /// Looks at a configuration that shows something else each time, at most; then the last one counts.
 const LOOKS_MAX: u32 = 20;
+
+/// What took the place of a watched configuration is watched for so long at least.
+const WATCH_ON_MIN: Duration = Duration::from_secs(10);
+
+/// And for so long at most, however rarely it was to be looked at before.
+const WATCH_ON_MAX: Duration = Duration::from_secs(60);
 
 /// What a look at the configuration shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,20 +81,53 @@ pub async fn watch<L>(interval: Duration, running: Seen, look: L, changed: mpsc:
 where
     L: Fn() -> Result<Seen, Unseen> + Send + Sync + 'static,
 {
-    let look = Arc::new(look);
     let digest = hex(&running.digest);
     tracing::info!(target: "plugin/reload", "Running configuration SHA512 = {digest}");
     let _shown = Shown::new(&digest);
+    follow(interval, None, running, look, changed).await;
+}
+
+/// Watches `running`, which does not ask for it but took the place of a configuration that was looked at every `interval`: for one interval
+/// more, from 10 seconds to a minute, and as long as the file says something that is not served. Otherwise as [`watch`], in silence.
+pub async fn watch_on<L>(interval: Duration, running: Seen, look: L, changed: mpsc::Sender<Changed>)
+where
+    L: Fn() -> Result<Seen, Unseen> + Send + Sync + 'static,
+{
+    let limit = interval.clamp(WATCH_ON_MIN, WATCH_ON_MAX);
+    follow(interval.min(limit), Some(limit), running, look, changed).await;
+}
+
+/// Looks and reports until `running` has been replaced, or nothing but `running` was seen for `limit`.
+async fn follow<L>(
+    interval: Duration,
+    limit: Option<Duration>,
+    running: Seen,
+    look: L,
+    changed: mpsc::Sender<Changed>,
+) where
+    L: Fn() -> Result<Seen, Unseen> + Send + Sync + 'static,
+{
+    let look = Arc::new(look);
+    let served = running.digest;
     let mut latest = running;
     let mut files = Files::watch(&latest.files);
-    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
+    let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut end = limit.map(|limit| Instant::now() + limit);
     loop {
+        let mut is_last = false;
         tokio::select! {
             _ = ticks.tick() => {}
             () = files.changed() => {}
+            () = at(end) => is_last = true,
         }
-        let Some(seen) = settled(&look, &latest.digest).await else { continue };
+        let seen = settled(&look, &latest.digest).await;
+        if seen.as_ref().is_none_or(|seen| seen.digest != served) {
+            end = limit.map(|limit| Instant::now() + limit);
+        } else if is_last {
+            return;
+        }
+        let Some(seen) = seen else { continue };
         if seen.files != latest.files {
             files = Files::watch(&seen.files);
         }
@@ -99,6 +142,14 @@ where
                 Some(Ok(())) | None => return,
             }
         }
+    }
+}
+
+/// Waits until `time`; without one that is never.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -244,16 +295,28 @@ mod tests {
 
         /// Watches the file; each look is told in the second channel.
         fn watch(&self, interval: Duration) -> (mpsc::Receiver<Changed>, mpsc::UnboundedReceiver<()>) {
+            self.watch_for(interval, None, read(&self.0).unwrap())
+        }
+
+        /// The same while `running` is served, and until nothing else was seen for `limit`.
+        fn watch_for(
+            &self,
+            interval: Duration,
+            limit: Option<Duration>,
+            running: Seen,
+        ) -> (mpsc::Receiver<Changed>, mpsc::UnboundedReceiver<()>) {
             let (changed, changes) = mpsc::channel(1);
             let (looked, looks) = mpsc::unbounded_channel();
             let path = self.0.clone();
-            let running = read(&path).unwrap();
             let look = move || {
                 let seen = read(&path);
                 let _ = looked.send(());
                 seen
             };
-            tokio::spawn(watch(interval, running, look, changed));
+            match limit {
+                None => drop(tokio::spawn(watch(interval, running, look, changed))),
+                limit => drop(tokio::spawn(follow(interval, limit, running, look, changed))),
+            }
             (changes, looks)
         }
     }
@@ -310,6 +373,32 @@ mod tests {
         assert!(changes.try_recv().is_err());
         file.write("good again");
         assert!(soon(changes.recv()).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_took_the_place_of_a_watched_configuration_is_looked_at_once_more_and_then_left() {
+        let file = TestFile::new();
+        let (mut changes, mut looks) =
+            file.watch_for(NEVER, Some(Duration::from_millis(50)), read(&file.0).unwrap());
+        soon(looks.recv()).await.expect("a look right at the start");
+        soon(looks.recv()).await.expect("a last look");
+        assert!(soon(changes.recv()).await.is_none(), "nothing happened, and the watch has ended");
+    }
+
+    #[tokio::test]
+    async fn it_is_not_left_while_the_file_says_what_is_not_served() {
+        let file = TestFile::new();
+        let running = read(&file.0).unwrap();
+        file.write("!");
+        let (mut changes, mut looks) = file.watch_for(NEVER, Some(Duration::from_millis(1)), running);
+        for _ in 0..3 {
+            soon(looks.recv()).await.expect("it is looked at on and on");
+        }
+        file.write("the rest has come");
+        soon(changes.recv()).await.unwrap().done(Err("no".to_owned()));
+        file.write("once more");
+        soon(changes.recv()).await.unwrap().done(Ok(()));
+        assert!(soon(changes.recv()).await.is_none());
     }
 
     #[tokio::test]

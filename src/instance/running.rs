@@ -29,7 +29,14 @@ pub struct Running {
 /// What belongs to one configuration and ends with it.
 struct Live {
     tasks: Vec<AbortHandle>,
+    watch: Option<Watch>,
     on_stop: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// The watch on the files of a configuration.
+struct Watch {
+    interval: Duration,
+    task: AbortHandle,
 }
 
 /// Why a configuration is not served.
@@ -106,7 +113,7 @@ impl Running {
         let mut server = Server::start(workers).map_err(StartError::Workers)?;
         server.apply(&plan.listeners).map_err(StartError::Bind)?;
         log::set_debug(plan.debug);
-        let live = Live::enter(&mut plan, control, &source, &changed);
+        let live = Live::enter(&mut plan, control, &source, &changed, None);
         Ok((Self { source, dns_port, control: control.clone(), changed, server, live }, plan))
     }
 
@@ -132,7 +139,8 @@ impl Running {
         plan.run_start_hooks().map_err(StartError::Plugin)?;
         self.server.apply(&plan.listeners).map_err(StartError::Bind)?;
         log::set_debug(plan.debug);
-        let new = Live::enter(&mut plan, &self.control, &self.source, &self.changed);
+        let watched_every = self.live.watched_every();
+        let new = Live::enter(&mut plan, &self.control, &self.source, &self.changed, watched_every);
         std::mem::replace(&mut self.live, new).leave();
         Ok(())
     }
@@ -151,23 +159,44 @@ impl Running {
 }
 
 impl Live {
-    fn enter(plan: &mut Plan, control: &Handle, source: &Source, changed: &mpsc::Sender<Changed>) -> Self {
-        let mut tasks: Vec<AbortHandle> =
-            plan.background.drain(..).map(|task| control.spawn(task).abort_handle()).collect();
-        if let (Some(settings), Source::File(_)) = (plan.reload, source) {
-            // Many servers of one file do not read it all at once. Without randomness they do.
-            #[allow(clippy::disallowed_methods, reason = "what is drawn is given to the settings")]
-            let random = getrandom::u64().unwrap_or_default();
-            let (source, seen) = (source.clone(), plan.seen.clone());
-            let watch =
-                config_watch::watch(settings.draw(random), seen, move || look(&source), changed.clone());
-            tasks.push(control.spawn(watch).abort_handle());
-        }
-        Self { tasks, on_stop: std::mem::take(&mut plan.on_stop) }
+    /// `watched_every`: how often the files were looked at before, if they were.
+    fn enter(
+        plan: &mut Plan,
+        control: &Handle,
+        source: &Source,
+        changed: &mpsc::Sender<Changed>,
+        watched_every: Option<Duration>,
+    ) -> Self {
+        let tasks = plan.background.drain(..).map(|task| control.spawn(task).abort_handle()).collect();
+        let (source, seen, changed) = (source.clone(), plan.seen.clone(), changed.clone());
+        let is_file = source.path().is_some();
+        let look = move || look(&source);
+        let watch = match (plan.reload, watched_every) {
+            (Some(settings), _) if is_file => {
+                // Many servers of one file do not read it all at once. Without randomness they do.
+                #[allow(clippy::disallowed_methods, reason = "what is drawn is given to the settings")]
+                let random = getrandom::u64().unwrap_or_default();
+                let interval = settings.draw(random);
+                let task = control.spawn(config_watch::watch(interval, seen, look, changed)).abort_handle();
+                Some(Watch { interval, task })
+            }
+            (None, Some(interval)) if is_file => {
+                let watch = config_watch::watch_on(interval, seen, look, changed);
+                Some(Watch { interval, task: control.spawn(watch).abort_handle() })
+            }
+            _ => None,
+        };
+        Self { tasks, watch, on_stop: std::mem::take(&mut plan.on_stop) }
+    }
+
+    /// How often the files are looked at, if they are.
+    fn watched_every(&self) -> Option<Duration> {
+        self.watch.as_ref().filter(|watch| !watch.task.is_finished()).map(|watch| watch.interval)
     }
 
     fn leave(self) {
         self.tasks.iter().for_each(AbortHandle::abort);
+        self.watch.iter().for_each(|watch| watch.task.abort());
         self.on_stop.into_iter().for_each(|hook| hook());
     }
 }
