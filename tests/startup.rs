@@ -6,7 +6,7 @@ use std::path::Path;
 
 use hickory_proto::rr::RecordType;
 
-use crate::support::client::{Tcp, Udp, ask, ask_tcp};
+use crate::support::client::{Tcp, Udp, ask, ask_tcp, framed};
 use crate::support::message::{ResponseCode, addresses, query, read, wire};
 use crate::support::netns::{self, Namespace};
 use crate::support::{Deed, Ended, Server, Upstream, next_port, program};
@@ -321,6 +321,31 @@ fn term_answers_who_waits_and_ends_with_0() {
         assert_eq!(answer.metadata.id, waiting.metadata.id);
         assert_eq!(addresses(&answer).len(), 1);
     }
+    assert_eq!(server.wait().code(), 0);
+}
+
+#[test]
+fn term_waits_until_a_client_that_reads_late_has_its_answers_whole() {
+    // Each answer has some 56 KB, and those to the queries that are read at once are more than the kernel takes over.
+    let many: String = (0..3_500).map(|i: u32| format!("10.0.{}.{} many.test\n", i / 250, i % 250)).collect();
+    let server = Server::with(". {\n hosts hosts\n}\n").file("hosts", many).start();
+    let mut tcp = Tcp::connect(server.address());
+    let asked = query("many.test.", RecordType::A);
+    let size = tcp.ask(&asked).answers.len();
+    assert!(size > 3_000, "{size}");
+    // Twice as many as are answered: what nobody has read when a connection is closed makes the kernel reset it.
+    let queries = framed(&wire(&asked)).repeat(300);
+    tcp.write(&queries);
+    // The first has come, and none is read while the server fills what the kernel takes.
+    assert!(tcp.stream().peek(&mut [0; 2]).is_ok_and(|n| n > 0));
+    server.signal("TERM");
+    server.wait_for_line("[INFO] SIGTERM: Shutting down servers then terminating");
+    let answers: Vec<_> = std::iter::from_fn(|| tcp.try_receive()).collect();
+    assert!((100..300).contains(&answers.len()), "{}", answers.len());
+    assert!(answers.iter().all(|answer| read(answer).answers.len() == size));
+    // Then the connection is at its end, and was not broken off.
+    assert_eq!(std::io::Read::read(tcp.stream(), &mut [0; 1]).unwrap(), 0);
+    drop(tcp);
     assert_eq!(server.wait().code(), 0);
 }
 

@@ -1,4 +1,5 @@
-//! What all tasks of a worker share: the bound on queries that wait, and the timer that hands log lines over.
+//! What all tasks of a worker share: the bound on queries that wait, what is owed to clients at the end, and the timer that hands log lines
+//! over.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,12 +22,16 @@ const WAITING_OF_WORKER_MIN: usize = 1_024;
 pub(super) struct WorkerShared {
     waiting: Cell<usize>,
     waiting_max: usize,
+    /// Connections and answers of which something is still to be written.
+    owed: Cell<usize>,
     /// Where queries that wait run.
     pub(super) tasks: Rc<Tasks>,
     #[allow(clippy::vec_box, reason = "the boxes themselves are handed on")]
     spare: RefCell<Vec<Box<Held>>>,
     log_armed: Cell<bool>,
     log_wanted: Notify,
+    /// Somebody waits for `idle`.
+    is_ending: Cell<bool>,
     idle: Notify,
 }
 
@@ -46,16 +51,22 @@ const SPARE_BYTES_MAX: usize = 4_096;
 /// A place among the waiting queries; given back on drop.
 pub(super) struct WaitingPlace(Rc<WorkerShared>);
 
+/// Something that is still to be written to a client, for which the end waits. It takes no place from queries: who does not read keeps none
+/// from others.
+pub(super) struct Owed(Rc<WorkerShared>);
+
 impl WorkerShared {
     /// For one of `workers` workers.
     pub(super) fn new(workers: usize) -> Self {
         Self {
             waiting: Cell::new(0),
+            owed: Cell::new(0),
             waiting_max: (WAITING_MAX / workers.max(1)).max(WAITING_OF_WORKER_MIN),
             tasks: Rc::default(),
             spare: RefCell::default(),
             log_armed: Cell::new(false),
             log_wanted: Notify::new(),
+            is_ending: Cell::new(false),
             idle: Notify::new(),
         }
     }
@@ -67,6 +78,12 @@ impl WorkerShared {
             self.waiting.set(n + 1);
             WaitingPlace(Rc::clone(self))
         })
+    }
+
+    /// Makes the end wait until what this returns is dropped.
+    pub(super) fn owe(self: &Rc<Self>) -> Owed {
+        self.owed.set(self.owed.get() + 1);
+        Owed(Rc::clone(self))
     }
 
     /// Takes `query` and `response` over; what is left in their place is as good as new.
@@ -89,10 +106,21 @@ impl WorkerShared {
         }
     }
 
-    /// Waits until no query waits any more.
+    /// Waits until no query waits any more and all answers are written.
     pub(super) async fn until_idle(&self) {
-        while self.waiting.get() > 0 {
+        self.is_ending.set(true);
+        while self.is_busy() {
             self.idle.notified().await;
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.waiting.get() > 0 || self.owed.get() > 0
+    }
+
+    fn look_if_idle(&self) {
+        if self.is_ending.get() && !self.is_busy() {
+            self.idle.notify_waiters();
         }
     }
 
@@ -122,10 +150,14 @@ impl WorkerShared {
 
 impl Drop for WaitingPlace {
     fn drop(&mut self) {
-        let left = self.0.waiting.get() - 1;
-        self.0.waiting.set(left);
-        if left == 0 {
-            self.0.idle.notify_waiters();
-        }
+        self.0.waiting.set(self.0.waiting.get() - 1);
+        self.0.look_if_idle();
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.0.owed.set(self.0.owed.get() - 1);
+        self.0.look_if_idle();
     }
 }

@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::late::{Held, WorkerShared};
+use super::late::{Held, Owed, WorkerShared};
 use super::listener::ListenerState;
 use super::serve::{Served, serve, serve_late};
 use crate::chain::{Query, Response, Transport, clock};
@@ -33,8 +33,14 @@ const READ_BYTES: usize = 4096;
 /// Bytes of answers that are gathered before they are written.
 const WRITE_BYTES: usize = 16 * 1024;
 
+/// How long a client has to close a connection that we have ended before the end of the process waits for it no more.
+const CLOSE_AWAITED: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// How long to wait before accepting again when the process has no descriptor left.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// An answer that was waited for; none if the query is met with silence. The end waits until it is written.
+type Late = (Option<Vec<u8>>, Owed);
 
 /// The open connections of one listener on one worker.
 #[derive(Default)]
@@ -122,6 +128,8 @@ struct Connection {
     query: Query,
     response: Response,
     waiting: usize,
+    /// For the answers in `output`.
+    owed: Vec<Owed>,
     queries: u32,
 }
 
@@ -145,17 +153,19 @@ impl Connection {
             query: Query::default(),
             response: Response::default(),
             waiting: 0,
+            owed: Vec::new(),
             queries: 0,
         })
     }
 
     async fn run(&mut self) -> io::Result<()> {
         // Bounded by WAITING_PER_CONNECTION_MAX: nothing is read while so many queries wait.
-        let (late, mut answers) = mpsc::unbounded_channel::<Option<Vec<u8>>>();
+        let (late, mut answers) = mpsc::unbounded_channel::<Late>();
         let limits = *self.state.limits.load_full();
         let mut deadline = Instant::now() + limits.read_timeout;
-        let mut ended = false;
+        let (mut ended, mut has_said_all) = (false, false);
         loop {
+            let owed = self.shared.owe();
             loop {
                 let answered = self.answer_frames(&late)?;
                 self.write_out(limits.write_timeout).await?;
@@ -171,8 +181,9 @@ impl Connection {
             }
             ended |= self.queries > 0 && self.state.closed.load(Ordering::Relaxed);
             if ended && self.waiting == 0 {
-                return self.stream.shutdown().await;
+                return self.close(has_said_all, limits.write_timeout, owed).await;
             }
+            drop(owed);
             let may_read = !ended && self.waiting < WAITING_PER_CONNECTION_MAX;
             tokio::select! {
                 answer = answers.recv(), if self.waiting > 0 => {
@@ -184,7 +195,8 @@ impl Connection {
                 }
                 read = self.stream.read_buf(&mut self.input), if may_read => {
                     // A client that has said all may still wait for answers.
-                    ended |= read? == 0;
+                    has_said_all = read? == 0;
+                    ended |= has_said_all;
                 }
                 () = sleep_until(deadline), if self.waiting == 0 => return Ok(()),
             }
@@ -192,7 +204,7 @@ impl Connection {
     }
 
     /// Answers the complete messages that were read; returns how many there were.
-    fn answer_frames(&mut self, late: &mpsc::UnboundedSender<Option<Vec<u8>>>) -> io::Result<u32> {
+    fn answer_frames(&mut self, late: &mpsc::UnboundedSender<Late>) -> io::Result<u32> {
         let mut at = 0;
         let mut answered = 0;
         let now = clock::now();
@@ -229,8 +241,9 @@ impl Connection {
                     self.shared.tasks.spawn(async move {
                         let Held { query, response } = &mut *held;
                         let answered = serve_late(router, block, waiting, query, response).await;
+                        let answer = answered.then(|| std::mem::take(response.wire_vec()));
                         // The connection may be gone; then so is the need for an answer.
-                        let _ = late.send(answered.then(|| std::mem::take(response.wire_vec())));
+                        let _ = late.send((answer, shared.owe()));
                         shared.let_go(held);
                         drop(place);
                         shared.after_work(clock::now().0);
@@ -246,10 +259,11 @@ impl Connection {
         Ok(answered)
     }
 
-    fn take_answer(&mut self, answer: Option<Option<Vec<u8>>>) {
+    fn take_answer(&mut self, answer: Option<Late>) {
         self.waiting -= 1;
-        if let Some(Some(wire)) = answer {
+        if let Some((Some(wire), owed)) = answer {
             frame(&wire, &mut self.output);
+            self.owed.push(owed);
         }
     }
 
@@ -260,6 +274,30 @@ impl Connection {
         timeout(limit, self.stream.write_all(&self.output)).await??;
         self.output.clear();
         self.output.shrink_to(WRITE_BYTES);
+        self.owed.clear();
+        Ok(())
+    }
+
+    /// Says that nothing more will come, and waits at most for `limit` until the client has closed its side, if it has not.
+    ///
+    /// What it sends meanwhile is read and dropped: closed with bytes that nobody has read, the connection would be reset, and what the
+    /// client has not yet received would be lost (RFC 1122 4.2.2.13). The end of the process waits for that not as long as we do here.
+    async fn close(&mut self, has_said_all: bool, limit: std::time::Duration, owed: Owed) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        if has_said_all {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.input = Vec::with_capacity(READ_BYTES);
+        for (until, owed) in [(begun + CLOSE_AWAITED.min(limit), Some(owed)), (begun + limit, None)] {
+            while let Ok(read) = timeout_at(until, self.stream.read_buf(&mut self.input)).await {
+                if read? == 0 {
+                    return Ok(());
+                }
+                self.input.clear();
+            }
+            drop(owed);
+        }
         Ok(())
     }
 }
