@@ -40,7 +40,7 @@ impl Scenario {
     pub(crate) fn prepare(&self) -> Prepared {
         let path = hosts_file();
         let corefile = format!(".:5353 {{\n{}\n}}\n", self.body.replace("HOSTS", &path.to_string_lossy()));
-        let mut plan = plan(&Source::Stdin(corefile.into_bytes()), 53)
+        let mut plan = plan(&Source::Once { name: "bench".to_owned(), text: corefile.into_bytes() }, 53)
             .unwrap_or_else(|e| panic!("{}: {e:?}", self.name));
         plan.run_start_hooks().unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let mut offline = Offline::new(plan.listeners.remove(0).router);

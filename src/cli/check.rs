@@ -28,32 +28,27 @@ pub(super) fn check(flags: &Flags, files: &[PathBuf], json: bool) -> ExitCode {
     if !json {
         log::start();
     }
-    let sources = if files.is_empty() {
-        match source(flags) {
-            Ok(source) => vec![source],
-            Err(error) => {
-                eprintln!("reading standard input: {error}");
-                return ExitCode::FAILURE;
-            }
-        }
+    let sources: Vec<_> = if files.is_empty() {
+        vec![source(flags.conf.as_deref())]
     } else {
-        files.iter().map(|file| Source::File(file.clone())).collect()
+        files.iter().map(|file| Source::from_path(file.clone())).collect()
     };
     let mut all_good = true;
     let mut reports = Vec::new();
-    for source in &sources {
-        let name = source.path().map_or_else(|| "the configuration".to_owned(), |p| p.display().to_string());
-        let (ok, findings, texts, unreadable) = match plan(source, flags.dns_port.unwrap_or(config::DNS_PORT))
-        {
+    for source in sources {
+        let name = match &source {
+            Ok(source) => source.name().unwrap_or("the configuration".into()).into_owned(),
+            Err(LoadError::Unreadable(path, _)) => path.display().to_string(),
+            Err(LoadError::Refused(_)) => "the configuration".to_owned(),
+        };
+        let planned = source.and_then(|source| plan(&source, flags.dns_port.unwrap_or(config::DNS_PORT)));
+        let (ok, findings, texts, unreadable) = match planned {
             Ok(plan) => (true, plan.warnings, plan.sources, None),
             Err(LoadError::Refused(refused)) => {
                 let findings = refused.errors.into_iter().chain(refused.warnings).collect();
                 (false, findings, refused.sources, None)
             }
-            Err(LoadError::Unreadable(path, error)) => {
-                let what = config::system_error("open", &path.to_string_lossy(), &error);
-                (false, Vec::new(), SourceMap::default(), Some(what))
-            }
+            Err(unreadable) => (false, Vec::new(), SourceMap::default(), Some(unreadable.to_string())),
         };
         all_good &= ok;
         if json {

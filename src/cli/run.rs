@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::args::Flags;
 use crate::config;
 use crate::control::config_watch::Changed;
 use crate::control::runtime::ControlRuntime;
 use crate::control::signals::{Signal, Signals};
-use crate::instance::{Plan, Running, Source, StartError, plan};
+use crate::instance::{LoadError, Plan, Running, Source, StartError, plan};
 use crate::log;
 use crate::net::priority::step_back;
 use crate::server;
@@ -26,12 +27,12 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 /// The configuration's name if none is given.
 const COREFILE: &str = "Corefile";
 
-/// Where the configuration is, by the flags.
-pub(super) fn source(flags: &Flags) -> io::Result<Source> {
-    match &flags.conf {
+/// Where the configuration is, by the flag `conf`. Waits for what is typed or piped in.
+pub(super) fn source(conf: Option<&Path>) -> Result<Source, LoadError> {
+    match conf {
         Some(conf) if conf.as_os_str() == "stdin" => Source::from_stdin(),
-        Some(conf) => Ok(Source::File(conf.clone())),
-        None if Path::new(COREFILE).symlink_metadata().is_ok() => Ok(Source::File(COREFILE.into())),
+        Some(conf) => Source::from_path(conf.to_owned()),
+        None if Path::new(COREFILE).symlink_metadata().is_ok() => Source::from_path(COREFILE.into()),
         None => Ok(Source::Default),
     }
 }
@@ -55,7 +56,13 @@ fn start(flags: &Flags) -> Result<ExitCode, String> {
     let control = ControlRuntime::start().map_err(|error| format!("starting the control plane: {error}"))?;
     let code = control.block_on(async {
         let mut signals = Signals::listen().map_err(|error| format!("catching signals: {error}"))?;
-        let source = source(flags).map_err(|error| format!("reading standard input: {error}"))?;
+        let ended_by = |signal: Signal| if signal == Signal::ForceQuit { 2 } else { 0 };
+        let conf = flags.conf.clone();
+        let reading = tokio::task::spawn_blocking(move || source(conf.as_deref()).map_err(StartError::from));
+        let source = match or_ended(reading, &mut signals).await {
+            Ok((source, _)) => source.map_err(|error| explain(&error))?,
+            Err(signal) => return Ok(ended_by(signal)),
+        };
         let dns_port = flags.dns_port.unwrap_or(config::DNS_PORT);
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         // One configuration at a time can have changed.
@@ -66,7 +73,7 @@ fn start(flags: &Flags) -> Result<ExitCode, String> {
         };
         let planned = match unless_ended(read, &mut signals).await {
             Ok(planned) => planned.map_err(|error| explain(&error))?,
-            Err(signal) => return Ok(if signal == Signal::ForceQuit { 2 } else { 0 }),
+            Err(signal) => return Ok(ended_by(signal)),
         };
         let (running, plan) = Running::start(source, dns_port, planned, workers, control.handle(), changed)
             .map_err(|error| explain(&error))?;
@@ -128,19 +135,29 @@ async fn unless_ended(
     signals: &mut Signals,
 ) -> Result<Result<Plan, StartError>, Signal> {
     loop {
-        let mut reading = tokio::task::spawn_blocking(read.clone());
-        let mut again = false;
-        let planned = loop {
-            tokio::select! {
-                planned = &mut reading => break planned,
-                signal = signals.next() => match signal {
-                    Signal::Reload => again = true,
-                    signal => return Err(signal),
-                },
-            }
-        };
+        let (planned, again) = or_ended(tokio::task::spawn_blocking(read.clone()), signals).await?;
         if !again {
-            return Ok(planned.unwrap_or_else(|panicked| Err(StartError::Plugin(panicked.to_string()))));
+            return Ok(planned);
+        }
+    }
+}
+
+/// Waits for the end of `work`, unless a signal that ends the process comes first. Also says whether one wanted a reload meanwhile.
+async fn or_ended<T>(
+    mut work: JoinHandle<Result<T, StartError>>,
+    signals: &mut Signals,
+) -> Result<(Result<T, StartError>, bool), Signal> {
+    let mut again = false;
+    loop {
+        tokio::select! {
+            done = &mut work => {
+                let done = done.unwrap_or_else(|panicked| Err(StartError::Plugin(panicked.to_string())));
+                return Ok((done, again));
+            }
+            signal = signals.next() => match signal {
+                Signal::Reload => again = true,
+                signal => return Err(signal),
+            },
         }
     }
 }

@@ -1,12 +1,9 @@
 //! Files that a configuration imports: how they are found and read.
 
+use super::read::{FILE_SIZE_MAX, read_bounded};
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
-
-/// Size of one file of a configuration, in bytes. The largest in use are a few hundred KiB; what is larger is most
-/// likely not a configuration.
-pub const FILE_SIZE_MAX: u64 = 16 << 20;
 
 /// What the parser asks the world outside for.
 pub trait Loader {
@@ -25,8 +22,7 @@ pub trait Loader {
     /// The contents of a file.
     ///
     /// # Errors
-    /// Those of the system; a directory is [`io::ErrorKind::IsADirectory`], a file above [`FILE_SIZE_MAX`]
-    /// [`io::ErrorKind::FileTooLarge`].
+    /// As [`read_bounded`].
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
 }
 
@@ -55,23 +51,6 @@ impl Loader for Filesystem {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         read_bounded(Path::new(path))
     }
-}
-
-/// Reads a file of a configuration, up to [`FILE_SIZE_MAX`].
-///
-/// # Errors
-/// As [`Loader::read`].
-pub fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_SIZE_MAX) {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(bytes)
 }
 
 /// What the system says about a file, in the words of Go: `open PATH: no such file or directory`.
@@ -267,7 +246,9 @@ pub(super) mod tests {
         };
         check("/nonexistent/x", "open /nonexistent/x: no such file or directory");
         check("/", "open /: is a directory");
-        check("/dev/zero", &format!("open /dev/zero: larger than {FILE_SIZE_MAX} bytes"));
+        check("/dev/zero", "open /dev/zero: neither a file nor a pipe");
+        let large = io::ErrorKind::FileTooLarge.into();
+        assert_eq!(system_error("open", "x", &large), format!("open x: larger than {FILE_SIZE_MAX} bytes"));
         let other = io::Error::from_raw_os_error(libc::ELOOP);
         assert_eq!(system_error("open", "x", &other), "open x: too many levels of symbolic links");
     }

@@ -88,6 +88,7 @@ mod imports;
 mod lexer;
 mod lint;
 mod parser;
+mod read;
 mod source;
 mod stream;
 mod structure;
@@ -109,8 +110,9 @@ pub use diagnostic::{
 };
 pub use env::{Environment, process_environment};
 pub use go::{GoDuration, atoi, quote, split_host_port};
-pub use imports::{FILE_SIZE_MAX, Filesystem, Loader, read_bounded, system_error};
+pub use imports::{Filesystem, Loader, system_error};
 pub use parser::parse_corefile;
+pub use read::{FILE_SIZE_MAX, is_read_once, read_bounded};
 pub use source::{FileId, SourceMap, Span};
 pub use tree::{Config, Directive, ServerBlock, Word};
 pub use write::{to_corefile, to_toml};

@@ -1,5 +1,7 @@
 //! Where a configuration comes from.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -12,11 +14,19 @@ use crate::plugins;
 pub enum Source {
     /// A file, named as the user typed it. Ending in `.toml` it is TOML, else a Corefile.
     File(PathBuf),
-    /// Standard input, read once.
-    Stdin(Vec<u8>),
+    /// Standard input, a pipe or a terminal, which was read and has no more to say.
+    Once {
+        /// What messages call it.
+        name: String,
+        /// What was read.
+        text: Vec<u8>,
+    },
     /// There is no file: the default.
     Default,
 }
+
+/// What messages call standard input.
+const STDIN: &str = "/dev/stdin";
 
 /// Why there is no configuration.
 #[derive(Debug)]
@@ -27,25 +37,68 @@ pub enum LoadError {
     Refused(Refused),
 }
 
+impl LoadError {
+    /// What the system says about a file that cannot be read, as Go puts it.
+    pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
+        // A directory can be opened.
+        let action = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
+        config::system_error(action, &path.to_string_lossy(), error)
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(path, error) => f.write_str(&Self::unreadable(path, error)),
+            Self::Refused(refused) => refused.fmt(f),
+        }
+    }
+}
+
 impl Source {
     /// Reads standard input to its end, up to the size a configuration may have.
     ///
     /// # Errors
     /// If it cannot be read or is larger.
-    pub fn from_stdin() -> io::Result<Self> {
+    pub fn from_stdin() -> Result<Self, LoadError> {
         let mut text = Vec::new();
-        io::stdin().lock().take(config::FILE_SIZE_MAX + 1).read_to_end(&mut text)?;
-        if text.len() as u64 > config::FILE_SIZE_MAX {
-            return Err(io::ErrorKind::FileTooLarge.into());
+        let read = io::stdin().lock().take(config::FILE_SIZE_MAX + 1).read_to_end(&mut text);
+        let error = match read {
+            Err(error) => error,
+            Ok(_) if text.len() as u64 > config::FILE_SIZE_MAX => io::ErrorKind::FileTooLarge.into(),
+            Ok(_) => return Ok(Self::Once { name: STDIN.to_owned(), text }),
+        };
+        Err(LoadError::Unreadable(STDIN.into(), error))
+    }
+
+    /// The file at `path`. What can be read only once is read now.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn from_path(path: PathBuf) -> Result<Self, LoadError> {
+        if !config::is_read_once(&path) {
+            return Ok(Self::File(path));
         }
-        Ok(Self::Stdin(text))
+        match config::read_bounded(&path) {
+            Ok(text) => Ok(Self::Once { name: path.to_string_lossy().into_owned(), text }),
+            Err(error) => Err(LoadError::Unreadable(path, error)),
+        }
     }
 
     /// The file, if it is one.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
-            Self::Stdin(_) | Self::Default => None,
+            Self::Once { .. } | Self::Default => None,
+        }
+    }
+
+    /// What messages call it; `None` for the default.
+    pub fn name(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::File(path) => Some(path.to_string_lossy()),
+            Self::Once { name, .. } => Some(name.into()),
+            Self::Default => None,
         }
     }
 }
@@ -87,7 +140,7 @@ fn read(source: &Source, vocabulary: Option<Vocabulary<'_>>) -> Result<Config, L
                 config::read_bounded(path).map_err(|error| LoadError::Unreadable(path.clone(), error))?;
             (path.to_string_lossy().into_owned(), text)
         }
-        Source::Stdin(text) => ("/dev/stdin".to_owned(), text.clone()),
+        Source::Once { name, text } => (name.clone(), text.clone()),
         Source::Default => ("Corefile".to_owned(), Vec::new()),
     };
     let input = Input {

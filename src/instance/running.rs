@@ -61,8 +61,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(path, error) => {
-                let what = crate::config::system_error("open", &path.to_string_lossy(), error);
-                write!(f, "loading Caddyfile via flag: {what}")
+                write!(f, "loading Caddyfile via flag: {}", LoadError::unreadable(path, error))
             }
             Self::Refused(refused) => refused.fmt(f),
             Self::Emptied(path) => {

@@ -4,7 +4,6 @@
 //! Everything here waits; call it where waiting harms nobody.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -15,7 +14,7 @@ use super::error::{Act, ErrorKind, ExchangeError};
 use super::frames;
 use super::random::Random;
 use super::reply::{self, Verdict};
-use super::resolv_conf::ResolvConf;
+use super::resolv_conf::{self, ResolvConf};
 use crate::net::socket;
 use crate::wire::{Class, Flags, HEADER_LEN, Name, Rcode, Rtype, Section, header, record};
 
@@ -312,7 +311,8 @@ fn kind_of(error: &io::Error) -> ErrorKind {
 
 /// The addresses that the hosts file at `path` gives to `name`.
 fn in_hosts_file(path: &Path, name: &str) -> io::Result<Vec<IpAddr>> {
-    let mut lines = BufReader::new(File::open(path)?.take(HOSTS_LEN_MAX));
+    let Some(file) = resolv_conf::open(path)? else { return Ok(Vec::new()) };
+    let mut lines = BufReader::new(file.take(HOSTS_LEN_MAX));
     let name = name.trim_end_matches('.');
     let mut found = Vec::new();
     let mut line = Vec::new();

@@ -1,12 +1,13 @@
 //! Reading `resolv.conf(5)`: which name servers this machine asks, and how it completes names.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::net::IpAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-/// Bytes read of a file at most; no such file is longer, and what is no file may not end.
+/// Bytes read of a file at most; no such file is longer.
 const FILE_LEN_MAX: u64 = 1 << 20;
 
 /// What a `resolv.conf` says.
@@ -40,12 +41,9 @@ impl ResolvConf {
     /// Reads the file at `path`. A directory, as CoreDNS has it, is a file without lines.
     ///
     /// # Errors
-    /// The kernel's: there is no such file, it may not be read.
+    /// The kernel's: there is no such file, it may not be read; [`io::ErrorKind::InvalidInput`] if it is no file.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        if file.metadata()?.is_dir() {
-            return Ok(Self::default());
-        }
+        let Some(file) = open(path)? else { return Ok(Self::default()) };
         let mut bytes = Vec::new();
         file.take(FILE_LEN_MAX).read_to_end(&mut bytes)?;
         Ok(Self::parse(&String::from_utf8_lossy(&bytes)))
@@ -110,6 +108,26 @@ impl ResolvConf {
     }
 }
 
+/// Opens a file to be read; `None` for a directory and `/dev/null`.
+///
+/// # Errors
+/// The kernel's; [`io::ErrorKind::InvalidInput`] for a pipe or a device, which may never have anything to say, or never an end.
+pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
+    // Without O_NONBLOCK, opening a pipe waits for its writer.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        return Ok(Some(file));
+    }
+    if metadata.is_dir() || metadata.file_type().is_char_device() && metadata.rdev() == DEV_NULL {
+        return Ok(None);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe, a socket or a device"))
+}
+
+/// Device number of `/dev/null`, which people name when they want no file.
+const DEV_NULL: u64 = 1 << 8 | 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +160,9 @@ mod tests {
         assert_eq!(ResolvConf::read(Path::new("/")).unwrap(), ResolvConf::default());
         let missing = ResolvConf::read(Path::new("/nonexistent/resolv.conf")).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        assert_eq!(ResolvConf::read(Path::new("/dev/null")).unwrap(), ResolvConf::default());
+        let endless = ResolvConf::read(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(endless.kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

@@ -103,6 +103,11 @@ fn addresses_of(word: &Word, look_up: LookUp<'_>, warnings: &mut Vec<Diagnostic>
             }
             return Ok(servers.into_iter().map(|ip| SocketAddr::new(ip, DNS_PORT)).collect());
         }
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            // CoreDNS waits for it without end.
+            let error = word.bare_error(format!("the file {} cannot be read: {error}", quote(host)));
+            return Err(error.help("a TO is an address, a host name, or a file of the form of resolv.conf"));
+        }
         Err(error) => error,
     };
     by_name(word, host, look_up).map_err(|error| match unread.kind() {
