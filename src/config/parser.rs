@@ -15,7 +15,7 @@ use super::diagnostic::{Diagnostic, Refused};
 use super::env;
 use super::fingerprint::Fingerprint;
 use super::lexer::{Token, tokenize};
-use super::source::Span;
+use super::source::{FileId, Span};
 use super::stream::{Lineage, Origin, Refusal, Stream};
 use super::structure;
 use super::tree::{Config, ServerBlock, Word};
@@ -321,7 +321,7 @@ impl<'a> Parser<'a> {
     ) -> Result<(), Diagnostic> {
         let mut words = words.into_iter();
         let Some(pattern) = words.next() else { return Err(import.arg_error()) };
-        let pattern = self.context.expand(pattern.word);
+        let mut pattern = self.context.expand(pattern.word);
         if pattern.text.is_empty() {
             return Err(pattern.error("Import requires a non-empty filepath"));
         }
@@ -330,7 +330,7 @@ impl<'a> Parser<'a> {
             return Err(surplus.word.error(message).help("snippets take no arguments"));
         }
         let lineage = Rc::clone(stream.lineage());
-        let too_deep = |limit: usize, kind: &str, refusal: Refusal| {
+        let too_deep = |pattern: &Word, limit: usize, kind: &str, refusal: Refusal| {
             let error = pattern.error(format!("maximum {kind} import depth ({limit}) exceeded"));
             match refusal {
                 Refusal::Itself => error.help(format!("'{}' imports itself", pattern.text)),
@@ -345,17 +345,20 @@ impl<'a> Parser<'a> {
             }
             let inner = lineage
                 .import(Origin::Snippet(pattern.text.clone()))
-                .map_err(|refusal| too_deep(SNIPPET_IMPORTS_MAX, "snippet", refusal))?;
+                .map_err(|refusal| too_deep(&pattern, SNIPPET_IMPORTS_MAX, "snippet", refusal))?;
             stream.splice(Rc::clone(body), inner);
             return Ok(());
         }
         let importing_file = self.path_of(import.span, &lineage);
         let mut splices = Vec::new();
         for path in self.context.import_files(&pattern, &importing_file)? {
+            if path == importing_file {
+                pattern.span.file = self.as_imported(pattern.span.file, &path);
+            }
             // CoreDNS counts to its limit before it notices, and prints the other limit.
             let inner = lineage
                 .import(Origin::File(path.clone()))
-                .map_err(|refusal| too_deep(SNIPPET_IMPORTS_MAX, "file", refusal))?;
+                .map_err(|refusal| too_deep(&pattern, SNIPPET_IMPORTS_MAX, "file", refusal))?;
             let tokens = match self.files.get(&path) {
                 Some(tokens) => Rc::clone(tokens),
                 None => {
@@ -371,6 +374,15 @@ impl<'a> Parser<'a> {
             stream.splice(tokens, inner);
         }
         Ok(())
+    }
+
+    /// The main file, where it imports itself, by the path under which it would be imported: CoreDNS notices it only there.
+    fn as_imported(&mut self, file: FileId, path: &str) -> FileId {
+        if file != FileId::MAIN || self.context.sources.name(file) == path {
+            return file;
+        }
+        let text = self.context.sources.text(file).to_owned();
+        self.context.sources.add(path, text)
     }
 
     /// The path of the file a word stands in: for a word of a snippet the file that defines it.

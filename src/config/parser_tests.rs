@@ -355,7 +355,7 @@ fn what_cannot_be_imported_is_refused() {
     refused_files(
         ". {\n import Corefile\n}",
         [("/etc/coredns/Corefile", "whoami")],
-        &["Corefile:2 - Error during parsing: maximum file import depth (10000) exceeded"],
+        &["/etc/coredns/Corefile:2 - Error during parsing: maximum file import depth (10000) exceeded"],
     );
 }
 
