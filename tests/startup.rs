@@ -1,7 +1,8 @@
 //! Flags, files, output, signals and exit codes, as CoreDNS has them.
 
+use std::io::Write;
 use std::net::{Ipv6Addr, TcpListener, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use hickory_proto::rr::RecordType;
@@ -9,7 +10,7 @@ use hickory_proto::rr::RecordType;
 use crate::support::client::{Tcp, Udp, ask, ask_tcp, framed};
 use crate::support::message::{ResponseCode, addresses, query, read, wire};
 use crate::support::netns::{self, Namespace};
-use crate::support::{Deed, Ended, Server, Upstream, next_port, program};
+use crate::support::{Deed, Ended, Server, Upstream, eventually, next_port, program};
 
 /// A block that knows one name.
 const ONE_NAME: &str = ". {\n hosts absent {\n 192.0.2.7 one.test\n }\n}\n";
@@ -124,6 +125,92 @@ fn a_configuration_that_is_not_there_is_an_error() {
         "{ended:#?}"
     );
     assert_eq!(ended.stdout, "");
+}
+
+#[test]
+fn a_configuration_that_is_no_file_is_an_error() {
+    let ended = Server::without_corefile().argument("-conf").argument("/").run();
+    assert_eq!(
+        (ended.code(), ended.stderr.as_str()),
+        (1, "loading Caddyfile via flag: read /: is a directory")
+    );
+    let ended = run(&["-conf", "/dev/zero"]);
+    let want = "loading Caddyfile via flag: open /dev/zero: neither a file nor a pipe";
+    assert_eq!((ended.code(), ended.stderr.as_str()), (1, want));
+    let pipe = Pipe::new();
+    let ended = Server::with(&format!(". {{\n forward . {}\n}}\n", pipe.path())).run();
+    assert_eq!(ended.code(), 1, "{ended:#?}");
+    let want = format!("plugin/forward: the file \"{}\" cannot be read: it is a pipe", pipe.path());
+    assert!(ended.stderr.contains(&want), "{ended:#?}");
+    let ended = Server::with(". {\n import /dev/zero\n}\n").run();
+    let want = "Could not import /dev/zero: open /dev/zero: neither a file nor a pipe";
+    assert!(ended.stderr.contains(want), "{ended:#?}");
+}
+
+/// A named pipe in a directory of its own.
+struct Pipe(crate::support::TestDir);
+
+impl Pipe {
+    fn new() -> Self {
+        let dir = crate::support::TestDir::new();
+        let made = std::process::Command::new("mkfifo").arg(dir.join("pipe")).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        Self(dir)
+    }
+
+    fn path(&self) -> String {
+        self.0.join("pipe")
+    }
+
+    /// Its writing end, as soon as somebody reads.
+    fn open(&self) -> std::fs::File {
+        let mut end = None;
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).custom_flags(libc::O_NONBLOCK);
+        eventually("somebody reads the pipe", || {
+            end = options.open(self.path()).ok();
+            end.is_some()
+        });
+        end.unwrap()
+    }
+}
+
+#[test]
+fn the_configuration_can_come_from_a_pipe_and_is_kept() {
+    let pipe = Pipe::new();
+    let server = Server::without_corefile().argument("-conf").argument(&pipe.path()).launch();
+    let mut end = pipe.open();
+    // In pieces.
+    end.write_all(&ONE_NAME.as_bytes()[..10]).unwrap();
+    end.write_all(&ONE_NAME.as_bytes()[10..]).unwrap();
+    drop(end);
+    server.wait_for_line("linux/");
+    assert!(knows_one_name(&server));
+    server.reload();
+    assert!(knows_one_name(&server));
+    let server = Server::without_corefile().argument("-conf").argument("/dev/stdin").stdin(ONE_NAME).start();
+    server.reload();
+    assert!(knows_one_name(&server));
+}
+
+#[test]
+fn a_pipe_that_nobody_writes_to_is_an_error_after_a_while() {
+    let pipe = Pipe::new();
+    let ended = run(&["-conf", &pipe.path()]);
+    let want = format!("loading Caddyfile via flag: open {}: a pipe that nobody writes to", pipe.path());
+    assert_eq!((ended.code(), ended.stderr), (1, want));
+}
+
+#[test]
+fn signals_are_heard_while_the_configuration_is_still_to_come() {
+    for signal in ["TERM", "INT", "QUIT"] {
+        let pipe = Pipe::new();
+        let server = Server::without_corefile().argument("-conf").argument(&pipe.path()).launch();
+        let _end = pipe.open();
+        server.signal("USR1");
+        server.signal(signal);
+        assert_eq!(server.wait().code(), 0, "{signal}");
+    }
 }
 
 #[test]

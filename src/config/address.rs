@@ -121,6 +121,15 @@ fn key_addresses(key: &Word, dns_port: u16) -> Result<Vec<Address>> {
         error.prefix = "error inspecting server blocks: ".to_owned();
         error
     };
+    // CoreDNS serves them. No name that anybody asks for has them: the file is damaged, or no text.
+    if let Some((at, odd)) = key.text.chars().enumerate().find(|(_, c)| is_no_text(*c)) {
+        let error = refuse(format!("zone is not a valid domain name: {}", go::quote(&key.text)));
+        let what = match odd {
+            char::REPLACEMENT_CHARACTER => "no UTF-8".to_owned(),
+            odd => format!("the control character U+{:04X}", u32::from(odd)),
+        };
+        return Err(error.help(format!("character {} is {what}: is the file damaged?", at + 1)));
+    }
     let (scheme, rest) = Scheme::split(&key.text);
     let host = ZoneAndPort::parse(rest).map_err(refuse)?;
     for zone in &host.zones {
@@ -135,6 +144,12 @@ fn key_addresses(key: &Word, dns_port: u16) -> Result<Vec<Address>> {
     };
     let address = |zone: &String| Address { scheme, zone: normal_name(zone), port, span: key.span };
     Ok(host.zones.iter().map(address).collect())
+}
+
+/// Whether a character is none that stands in a text: a control character that is no white space, or what is put in the place of bytes
+/// that are no UTF-8.
+pub(super) fn is_no_text(c: char) -> bool {
+    c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace()
 }
 
 /// A text taken apart into the zones it names (several for a CIDR between label boundaries) and a port.

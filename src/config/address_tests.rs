@@ -67,6 +67,10 @@ fn bad_keys_are_refused_in_the_words_of_coredns() {
     refused(&label, &format!("{no_name} {label}"));
     let long = "abcd.".repeat(52);
     refused(&long, "error inspecting server blocks: specified zone is too long: 260 > 255");
+    // These CoreDNS serves.
+    refused("\0\0", &format!("{no_name} \"\\x00\\x00\""));
+    refused("a\u{1b}[31m.test:53", &format!("{no_name} \"a\\x1b[31m.test:53\""));
+    refused("a\u{fffd}.test", &format!("{no_name} \"a\u{fffd}.test\""));
     refused("a:99999", "address 99999: invalid port");
     refused("a:-1", "address -1: invalid port");
     refused("::/8", "error inspecting server blocks: invalid CIDR ::/8");

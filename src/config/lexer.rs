@@ -4,6 +4,7 @@
 //! that has no backslash before it; `\"` is the only escape. `#` begins a comment up to the end of the line, except for
 //! one oddity that is kept: a comment glued to the end of a word ends with the next blank.
 
+use super::address::is_no_text;
 use super::diagnostic::Diagnostic;
 use super::source::{FileId, Span};
 use super::tree::Word;
@@ -37,8 +38,15 @@ impl Token {
 ///
 /// `text` must be without its byte order mark.
 pub(super) fn tokenize(file: FileId, text: &str) -> (Vec<Token>, Vec<Diagnostic>) {
-    let mut lexer =
-        Lexer { file, chars: text.chars().peekable(), line: 1, column: 1, glued: None, warnings: Vec::new() };
+    let mut lexer = Lexer {
+        file,
+        chars: text.chars().peekable(),
+        line: 1,
+        column: 1,
+        glued: None,
+        odd_said: false,
+        warnings: Vec::new(),
+    };
     let mut tokens: Vec<Token> = Vec::new();
     let mut after_quote = false;
     while let Some(token) = lexer.token() {
@@ -70,6 +78,8 @@ struct Lexer<'a> {
     column: u32,
     /// Line of the last comment that was glued to a word and ended at a blank.
     glued: Option<(u32, Span)>,
+    /// Something that is no text was warned about: once is enough.
+    odd_said: bool,
     warnings: Vec<Diagnostic>,
 }
 
@@ -175,6 +185,11 @@ impl Lexer<'_> {
     /// Warns of spellings that make something else of a word than its author saw.
     fn warn(&mut self, token: &Token) {
         let word = &token.word;
+        if !self.odd_said && word.text.contains(is_no_text) {
+            self.odd_said = true;
+            let message = "the word has control characters, or bytes that are no UTF-8: is the file damaged?";
+            self.warnings.push(Diagnostic::warning(word.span, message));
+        }
         if let Some((line, comment)) = self.glued.take_if(|_| !word.text.is_empty() || word.quoted) {
             // The comment may belong to this very word.
             if comment.column > word.span.column && line == word.span.line {
@@ -286,10 +301,31 @@ mod tests {
     #[test]
     fn spellings_that_say_something_else_are_warned_about() {
         let warned = |text: &str| tokenize(FileId::MAIN, text).1.len();
-        for text in ["a#b c", "\"a\"b", "a\"b", "\"abc", "\u{201c}a\u{201d}", "x \"{\""] {
+        for text in [
+            "a\u{1}",
+            "\0 \0",
+            "a\u{fffd}b",
+            "\"a\u{7f}\"",
+            "a#b c",
+            "\"a\"b",
+            "a\"b",
+            "\"abc",
+            "\u{201c}a\u{201d}",
+            "x \"{\"",
+        ] {
             assert_eq!(warned(text), 1, "{text}");
         }
-        for text in ["a#b\nc", "a # b c", "a#b # c", "\"a\" b", "\"a\n\"b", "\"\\\"\"", "\"a\" \"b\""] {
+        for text in [
+            "\"a\n\tb\"",
+            "# \0",
+            "a#b\nc",
+            "a # b c",
+            "a#b # c",
+            "\"a\" b",
+            "\"a\n\"b",
+            "\"\\\"\"",
+            "\"a\" \"b\"",
+        ] {
             assert_eq!(warned(text), 0, "{text}");
         }
     }
