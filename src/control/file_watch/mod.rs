@@ -6,18 +6,25 @@
 //! changed elsewhere, or about a directory renamed further up.
 //!
 //! ```text
-//!  inotify ──notify's thread──► bounded queue ──► thread "file-watch": wait until it is quiet, follow the paths anew,
-//!                                                 watch what is new on their ways, then tell the subscribers
+//!  inotify ──notify's thread──► is it about a name on a way? ──► bounded queue ──► thread "file-watch": wait until it is quiet, follow the
+//!                                                                                  paths anew, watch what is new on their ways, then tell
+//!                                                                                  the subscribers
 //! ```
+//!
+//! The kernel tells of every name in a watched directory, such as `/etc` or one full of logs. What is done there to others costs a look at a
+//! table (interest.rs): nothing is queued, no file is touched, and the thread sleeps on.
 //!
 //! Where the kernel's limits on watches are reached, or a directory may not be read, the thread looks at the files once a
 //! second instead, and says so once.
 
+mod interest;
 mod trail;
 
 #[cfg(test)]
 mod tests;
 
+use arc_swap::ArcSwap;
+use interest::Interest;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::{HashMap, HashSet};
@@ -88,6 +95,7 @@ enum Message {
 struct Queue {
     sender: SyncSender<Message>,
     overflowed: Arc<AtomicBool>,
+    interest: Arc<ArcSwap<Interest>>,
 }
 
 impl Queue {
@@ -106,8 +114,11 @@ impl Queue {
         // That somebody opens or reads a file, ourselves included, is reported too.
         if !matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)) {
             let being_written = matches!(event.kind, EventKind::Modify(ModifyKind::Data(_)));
+            let interest = self.interest.load();
             for path in event.paths {
-                self.push(Message::Event { path, being_written });
+                if interest.covers(&path) {
+                    self.push(Message::Event { path, being_written });
+                }
             }
         }
     }
@@ -123,8 +134,8 @@ impl Hub {
     /// Without `with_kernel`, files are looked at every `poll_interval`.
     fn start(with_kernel: bool, poll_interval: Duration) -> Arc<Self> {
         let (sender, receiver) = sync_channel(QUEUE_MESSAGES_MAX);
-        let queue = Queue { sender, overflowed: Arc::default() };
         let mut state = State::default();
+        let queue = Queue { sender, overflowed: Arc::default(), interest: Arc::clone(&state.interest) };
         if with_kernel {
             let for_kernel = queue.clone();
             match notify::recommended_watcher(move |event| for_kernel.push_event(event)) {
@@ -233,6 +244,8 @@ struct State {
     subscribed: HashMap<PathBuf, Subscribed>,
     /// The directories that the kernel watches for us.
     watched: HashSet<PathBuf>,
+    /// What events have to be about to be heard of: always at least what [`Self::note`] would take.
+    interest: Arc<ArcSwap<Interest>>,
     /// Some directory that should be watched is not.
     polling: bool,
     polling_was_said: bool,
@@ -305,11 +318,23 @@ impl State {
                     changed.insert(path.clone());
                 }
             }
-            if !self.watch_directories() {
+            // What happened to a name of interest before it was one was not heard of.
+            let has_new_interest = self.publish_interest();
+            if !self.watch_directories() && !has_new_interest {
                 break;
             }
         }
         changed
+    }
+
+    /// Says what events have to be about, for all trails. Says whether that is something else than before.
+    fn publish_interest(&self) -> bool {
+        let interest = Interest::of(self.subscribed.values().map(|subscribed| &subscribed.trail));
+        if **self.interest.load() == interest {
+            return false;
+        }
+        self.interest.store(Arc::new(interest));
+        true
     }
 
     /// Has the kernel watch the directories of all trails and no others. Says whether there is a new one, or one vanished.

@@ -217,9 +217,31 @@ fn only_what_a_subscriber_depends_on_matters() {
 }
 
 #[test]
+fn what_is_done_to_other_names_of_the_directory_is_not_even_queued() {
+    let fixture = Fixture { dir: TestDir::new(), hub: Hub::start(true, SHORT) };
+    fs::create_dir(fixture.dir.path("sub")).unwrap();
+    let (_changes, _more) = (fixture.subscribe("hosts"), fixture.subscribe("sub"));
+    let (sender, receiver) = sync_channel(8);
+    let interest = Arc::clone(&fixture.hub.lock().interest);
+    let queue = Queue { sender, overflowed: Arc::default(), interest };
+    let written = |path: &str| {
+        let kind = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
+        queue.push_event(Ok(notify::Event::new(kind).add_path(fixture.dir.path(path))));
+        receiver.try_iter().count()
+    };
+    for path in ["access.log", "hosts.new", "other/hosts", "sub/entry/below"] {
+        assert_eq!(written(path), 0, "{path}");
+    }
+    for path in ["hosts", "", "sub", "sub/entry"] {
+        assert_eq!(written(path), 1, "{path}");
+    }
+    assert!(!queue.overflowed.load(Ordering::Relaxed));
+}
+
+#[test]
 fn a_full_queue_becomes_a_look_at_all_files() {
     let (sender, receiver) = sync_channel(1);
-    let queue = Queue { sender, overflowed: Arc::default() };
+    let queue = Queue { sender, overflowed: Arc::default(), interest: Arc::default() };
     queue.push(Message::Look);
     assert!(!queue.overflowed.load(Ordering::Relaxed));
     queue.push(Message::Look);
