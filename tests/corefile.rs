@@ -179,12 +179,12 @@ fn upstreams_and_keys_that_are_not_served_yet_are_refused() {
         ". {\n forward . tls://192.0.2.1 https://192.0.2.1\n}\n",
         &[
             (
-                "plugin/forward: 'tls' is not supported as a destination protocol in forward yet: tls://192.0.2.1",
+                "plugin/forward: 'tls' is not supported as a destination protocol in forward yet: tls://192.0.2.1:853",
                 "2:12",
             ),
             (
                 "plugin/forward: 'https' is not supported as a destination protocol in forward yet: \
-                 https://192.0.2.1",
+                 https://192.0.2.1:443",
                 "2:28",
             ),
         ],

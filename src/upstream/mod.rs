@@ -46,7 +46,7 @@ pub use error::{Act, ErrorKind, ExchangeError};
 pub use health::{Health, Probe};
 pub use inflight::Reply;
 pub use local::Exchanging;
-pub use policy::{Order, Policy};
+pub use policy::{Order, Policy, UPSTREAMS_MAX};
 pub use random::Random;
 pub use shared::{Upstream, UpstreamConfig};
 pub use worker::flush;

@@ -15,8 +15,8 @@ pub enum Policy {
     Sequential,
 }
 
-/// Upstreams of one plugin at most.
-const UPSTREAMS_MAX: usize = 16;
+/// Upstreams of one plugin at most: an order of them is made for each query, and kept with it.
+pub const UPSTREAMS_MAX: usize = 64;
 
 /// An order of upstreams: their places in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Policy {
         Self::RoundRobin(AtomicU32::new(0))
     }
 
-    /// The order of `count` upstreams for the next query; at most 16 are looked at.
+    /// The order of `count` upstreams for the next query; at most [`UPSTREAMS_MAX`] are looked at.
     pub fn order(&self, count: usize) -> Order {
         let len = count.min(UPSTREAMS_MAX);
         let mut places = [0; UPSTREAMS_MAX];

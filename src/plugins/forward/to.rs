@@ -5,13 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use crate::config::{DNS_PORT, Diagnostic, Problems, Result, Word, quote, split_host_port};
+use crate::upstream::UPSTREAMS_MAX;
 use crate::upstream::address::{split_zone, with_zone};
 use crate::upstream::lookup::LookupError;
 use crate::upstream::resolv_conf::ResolvConf;
 use crate::wire::Name;
 
-/// Upstreams at most, after files and host names were looked up.
-const UPSTREAMS_MAX: usize = 15;
+/// TOs at most. A file or host name is one, whatever it brings, and what stands there twice is two; a file that names nobody is none.
+const TOS_MAX: usize = 15;
 
 /// Characters shown of a word that is no address: a file may be one long word.
 const SHOWN_CHARS: usize = 64;
@@ -35,11 +36,14 @@ pub(super) fn expand<'a>(
 ) -> Vec<Target<'a>> {
     let mut targets: Vec<Target<'a>> = Vec::new();
     let mut has_failed = false;
+    let mut tos = 0;
     for word in words {
         let Some(addresses) = problems.keep(addresses_of(word, look_up, warnings)) else {
             has_failed = true;
+            tos += 1;
             continue;
         };
+        tos += usize::from(!addresses.is_empty());
         for address in addresses {
             if !targets.iter().any(|target| same(target.address, address)) {
                 targets.push(Target { address, word });
@@ -47,13 +51,16 @@ pub(super) fn expand<'a>(
         }
     }
     let Some(first) = words.first() else { return targets };
+    if targets.len() > UPSTREAMS_MAX {
+        let error = first.bare_error(format!("more than {UPSTREAMS_MAX} upstreams: {}", targets.len()));
+        problems.push(error.help("files and host names are counted by the addresses they bring"));
+    }
     if targets.is_empty() && !has_failed {
         let error = first.bare_error("no valid upstream addresses found");
         problems.push(error.help("the file has no line 'nameserver ADDRESS'"));
     }
-    if targets.len() > UPSTREAMS_MAX {
-        let count = targets.len();
-        problems.push(first.bare_error(format!("more than {UPSTREAMS_MAX} TOs configured: {count}")));
+    if tos > TOS_MAX {
+        problems.push(first.bare_error(format!("more than {TOS_MAX} TOs configured: {tos}")));
     }
     targets
 }
@@ -75,16 +82,8 @@ fn addresses_of(word: &Word, look_up: LookUp<'_>, warnings: &mut Vec<Diagnostic>
                 "paths are not allowed in HTTPS upstream addresses (the /dns-query path is used by default)";
             return Err(word.bare_error(format!("{why}: {text}")));
         }
-        Some((scheme @ ("tls" | "https"), _)) => {
-            let error = word.bare_error(format!(
-                "'{scheme}' is not supported as a destination protocol in forward yet: {text}"
-            ));
-            return Err(error.help("plain DNS upstreams are: ADDRESS, ADDRESS:PORT, dns://ADDRESS"));
-        }
-        Some((scheme, _)) => {
-            let message = format!("'{scheme}' is not supported as a destination protocol in forward: {text}");
-            return Err(word.bare_error(message));
-        }
+        Some((_, "")) => "",
+        Some((scheme, rest)) => return Err(unsupported(word, scheme, rest)),
         None => text,
     };
     if host.is_empty() {
@@ -115,6 +114,33 @@ fn addresses_of(word: &Word, look_up: LookUp<'_>, warnings: &mut Vec<Diagnostic>
         io::ErrorKind::NotFound => error,
         _ => error.help(format!("the file {host} cannot be read: {unread}")),
     })
+}
+
+/// Why an upstream of another scheme than `dns` is refused: those that CoreDNS has are to come, the others are no upstreams for it either. It shows
+/// an address with its port, and looks up names for those alone that it has.
+fn unsupported(word: &Word, scheme: &str, rest: &str) -> Diagnostic {
+    let will_come = matches!(scheme, "tls" | "https");
+    let (bare, _) = split_zone(rest);
+    let has_port = split_host_port(&bare);
+    let host = has_port.as_ref().map_or(bare.trim_matches(['[', ']']), |(host, _)| *host);
+    let default_port = match scheme {
+        "tls" | "quic" => "853",
+        _ => "443",
+    };
+    let shown = match (host.parse::<IpAddr>(), has_port.is_ok()) {
+        _ if scheme == "unix" => rest.to_owned(),
+        (Ok(IpAddr::V6(_)), false) => format!("[{host}]:{default_port}"),
+        (Ok(IpAddr::V4(_)), false) => format!("{host}:{default_port}"),
+        (Err(_), _) if !will_come && !host.contains('/') => {
+            let message = format!("not an IP address, file, or valid domain: {}", quote(word.as_str()));
+            return word.bare_error(message).help("host names are looked up for plain DNS upstreams alone");
+        }
+        _ => bare,
+    };
+    let yet = if will_come { " yet" } else { "" };
+    let message =
+        format!("'{scheme}' is not supported as a destination protocol in forward{yet}: {scheme}://{shown}");
+    word.bare_error(message).help("plain DNS upstreams are: ADDRESS, ADDRESS:PORT, dns://ADDRESS")
 }
 
 /// Splits a scheme off that CoreDNS knows; anything else before `://` is part of the address.

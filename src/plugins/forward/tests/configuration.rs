@@ -165,22 +165,11 @@ fn bad_targets_have_coredns_words() {
         ("a27.0.0.1", "failed to resolve \"a27.0.0.1\": lookup a27.0.0.1: no such host"),
         ("dns://", "invalid address: \"dns://\""),
         ("a..b", "not an IP address, file, or valid domain: \"a..b\""),
-        (
-            "grpc://127.0.0.1",
-            "'grpc' is not supported as a destination protocol in forward: grpc://127.0.0.1",
-        ),
-        (
-            "quic://127.0.0.1",
-            "'quic' is not supported as a destination protocol in forward: quic://127.0.0.1",
-        ),
+        ("grpc://", "invalid address: \"grpc://\""),
+        ("grpc://dns.example", "not an IP address, file, or valid domain: \"grpc://dns.example\""),
         (
             "https://1.1.1.1/x",
             "paths are not allowed in HTTPS upstream addresses (the /dns-query path is used by default): https://1.1.1.1/x",
-        ),
-        ("tls://1.1.1.1", "'tls' is not supported as a destination protocol in forward yet: tls://1.1.1.1"),
-        (
-            "https://1.1.1.1",
-            "'https' is not supported as a destination protocol in forward yet: https://1.1.1.1",
         ),
         ("127.0.0.1:0", "invalid port in \"127.0.0.1:0\""),
         ("127.0.0.1:99999", "invalid port in \"127.0.0.1:99999\""),
@@ -188,10 +177,45 @@ fn bad_targets_have_coredns_words() {
     ] {
         assert_eq!(errors(&format!("forward . {target}")), want);
     }
+}
+
+#[test]
+fn upstreams_of_other_schemes_are_shown_as_coredns_shows_them() {
+    let check = |target: &str, scheme: &str, shown: &str| {
+        let want = format!("'{scheme}' is not supported as a destination protocol in forward{shown}");
+        assert_eq!(errors(&format!("forward . {target}")), want);
+    };
+    check("grpc://127.0.0.1", "grpc", ": grpc://127.0.0.1:443");
+    check("grpc://127.0.0.1:5", "grpc", ": grpc://127.0.0.1:5");
+    check("quic://127.0.0.1", "quic", ": quic://127.0.0.1:853");
+    check("quic://::1", "quic", ": quic://[::1]:853");
+    check("quic://[::1]:5", "quic", ": quic://[::1]:5");
+    check("grpc://fe80::1%lo", "grpc", ": grpc://[fe80::1]:443");
+    check("https3://1.1.1.1:443", "https3", ": https3://1.1.1.1:443");
+    check("unix:///run/dns", "unix", ": unix:///run/dns");
+    check("tls://1.1.1.1", "tls", " yet: tls://1.1.1.1:853");
+    check("tls://9.9.9.9%dns.quad9.net", "tls", " yet: tls://9.9.9.9:853");
+    check("tls://dns.example", "tls", " yet: tls://dns.example");
+    check("https://1.1.1.1", "https", " yet: https://1.1.1.1:443");
+}
+
+#[test]
+fn tos_are_counted_as_they_stand_there() {
     let many: Vec<String> = (1..=16).map(|n| format!("127.0.0.{n}")).collect();
-    let error = errors(&format!("forward . {}", many.join(" ")));
-    assert_eq!(error, "more than 15 TOs configured: 16");
+    assert_eq!(errors(&format!("forward . {}", many.join(" "))), "more than 15 TOs configured: 16");
     assert_eq!(errors(&format!("forward . {}", many[..15].join(" "))), "");
+    let same = "127.0.0.1 ".repeat(16);
+    assert_eq!(errors(&format!("forward . {same}")), "more than 15 TOs configured: 16");
+    // A file is one, or none.
+    let lines = |n: usize| (1..=n).map(|i| format!("nameserver 127.0.1.{i}\n")).collect::<String>();
+    let (full, large, empty) = (file(&lines(20)), file(&lines(65)), file(""));
+    let path = |file: &PathBuf| file.display().to_string();
+    assert_eq!(targets(&format!("forward . {}", path(&full))).len(), 20);
+    let listed = many[..15].join(" ");
+    assert_eq!(errors(&format!("forward . {listed} {}", path(&empty))), "");
+    assert_eq!(errors(&format!("forward . {listed} {}", path(&full))), "more than 15 TOs configured: 16");
+    assert_eq!(errors(&format!("forward . {}", path(&large))), "more than 64 upstreams: 65");
+    [full, large, empty].iter().for_each(|file| std::fs::remove_file(file).unwrap());
 }
 
 #[test]
