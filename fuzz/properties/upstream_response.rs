@@ -21,7 +21,7 @@ const QUERY: &[u8] = b"\xAB\xCD\x01\0\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x01\
 
 /// The bits of the first byte: over TCP; the ID put right, so that it is not ignored for that; the question too; over TCP, behind
 /// the right length. The rest comes first from the upstream, then the right reply: one of the two is taken, unless the first looks like
-/// the reply and is broken.
+/// the reply and is broken, or is too short to be a message and came by a stream.
 pub(super) fn hold(bytes: &[u8]) {
     let Some((&how, forged)) = bytes.split_first() else { return };
     answer(forged);
@@ -99,8 +99,8 @@ impl Exchanges {
             }
             Err(error) => match error.kind {
                 ErrorKind::MalformedReply => {}
-                // The rest of what seemed a message never came.
-                ErrorKind::Closed { .. } => assert_eq!(transport, Transport::Tcp),
+                // The rest of what seemed a message never came, or what came was no message.
+                ErrorKind::Closed { .. } | ErrorKind::ShortMessage => assert_eq!(transport, Transport::Tcp),
                 kind => panic!("{kind:?}: {error}"),
             },
         }

@@ -36,6 +36,8 @@ pub enum ErrorKind {
     },
     /// The reply was for us but is no DNS message.
     MalformedReply,
+    /// What came by a connection was too short for the header of a message: what follows it is not to be trusted either.
+    ShortMessage,
     /// Another error of the system call, an errno.
     System(i32),
     /// As many queries are in flight to this upstream as may be; nothing was sent.
@@ -73,6 +75,7 @@ impl fmt::Display for ExchangeError {
             ErrorKind::InvalidQuery => {
                 return write!(f, "proxy: invalid request: not a query of one question");
             }
+            ErrorKind::ShortMessage => return f.write_str("dns: short read"),
             ErrorKind::MalformedReply => return write!(f, "malformed reply from {}", self.upstream),
             ErrorKind::Closed { mid_message: false } => return f.write_str("EOF"),
             ErrorKind::Closed { mid_message: true } => return f.write_str("unexpected EOF"),
@@ -163,5 +166,6 @@ mod tests {
         check(System(libc::ECONNRESET), Read, Tcp, local, text);
         check(Closed { mid_message: false }, Read, Tcp, local, "EOF");
         check(Closed { mid_message: true }, Read, Tcp, local, "unexpected EOF");
+        check(ShortMessage, Read, Tcp, local, "dns: short read");
     }
 }

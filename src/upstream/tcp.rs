@@ -16,7 +16,7 @@ use super::shared::{Shared, UpstreamConfig};
 use super::slab::Slab;
 use super::udp::{Ids, draw_id};
 use super::{Act, ErrorKind, ExchangeError, Transport};
-use crate::wire::header;
+use crate::wire::{HEADER_LEN, header};
 
 /// Up to so many connections, a busy one is rather joined by another than shared: many servers answer one query after the other.
 const UNSHARED_MAX: usize = 8;
@@ -281,6 +281,9 @@ impl TcpConnections {
             let now = Instant::now();
             let mut inbox = std::mem::take(&mut connection.inbox);
             while let Some(message) = inbox.next() {
+                if message.len() < HEADER_LEN {
+                    return Poll::Ready(Ending { kind: ErrorKind::ShortMessage, act: Act::Read });
+                }
                 if !self.take_in(id, message, now, in_flight, shared, wakers) {
                     return Poll::Ready(Ending::CLOSED);
                 }

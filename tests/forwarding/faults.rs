@@ -314,6 +314,26 @@ fn a_connection_that_stops_in_the_middle_of_a_message_is_given_up() {
 }
 
 #[test]
+fn a_message_too_short_for_a_header_is_not_waited_behind() {
+    // The connection stays open, and well-formed answers would follow.
+    let short = |asked: &Asked| match asked.over_tcp {
+        true => Deed::Send(vec![wire(&asked.query)[..11].to_vec()]),
+        false => Deed::Silence,
+    };
+    let (garbling, upstream) = (Upstream::start(short), Upstream::usual());
+    let options = "force_tcp\n policy sequential\n read_timeout 1h\n max_fails 0";
+    let server = forwarder(&[&garbling, &upstream], options);
+    for i in 0..3 {
+        assert!(is_usual(&ask(server.address(), &query(&format!("n{i}.test."), RecordType::A))));
+    }
+    assert_eq!(garbling.asked().len(), 3, "it was asked first");
+    let server = forwarder(&[&garbling], options);
+    let answer = ask(server.address(), &query("short.test.", RecordType::A));
+    assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+    server.wait_for_line("[ERROR] plugin/errors: 2 short.test. A: dns: short read");
+}
+
+#[test]
 fn a_connection_that_is_closed_between_messages_is_opened_again() {
     // Each answer is the last of its connection.
     let upstream = Upstream::start(|asked| Deed::Cut(framed(&wire(&usual_response(&asked.query)))));

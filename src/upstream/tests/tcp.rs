@@ -184,7 +184,6 @@ async fn wrong_replies_are_ignored_until_there_are_too_many() {
             for _ in 0..if number == 0 { 3 } else { 1_000 } {
                 peer.write(&wrong).await;
             }
-            peer.write(&[]).await;
             peer.write(&answer(&query)).await;
             if number == 0 {
                 return;
@@ -194,27 +193,31 @@ async fn wrong_replies_are_ignored_until_there_are_too_many() {
     .await;
     let upstream = upstream(scripted.address, |_| {});
     check(ask(&upstream, "a.example", Tcp).await, "a.example");
-    assert_eq!(upstream.ignored(), 4);
+    assert_eq!(upstream.ignored(), 3);
     let error = kind(ask(&upstream, "b.example", Tcp).await);
     assert_eq!(error, ErrorKind::Closed { mid_message: false });
 }
 
 #[tokio::test(flavor = "local")]
-async fn a_garbled_stream_is_an_error_and_not_more() {
+async fn a_message_too_short_for_a_header_ends_the_connection_at_once_and_not_more() {
     let scripted = Scripted::tcp(|mut peer, number| async move {
         while let Some(query) = peer.read().await {
-            if number == 0 {
-                peer.write_raw(&[0; 4_096]).await;
-            } else {
-                peer.write(&answer(&query)).await;
+            match number {
+                // The connection stays open: nothing but the message says that something is wrong.
+                0 => peer.write(&answer(&query)[..11]).await,
+                1 => peer.write_raw(&[0; 4_096]).await,
+                _ => peer.write(&answer(&query)).await,
             }
         }
     })
     .await;
     let upstream = upstream(scripted.address, |_| {});
-    let error = kind(ask(&upstream, "a.example", Tcp).await);
-    assert_eq!(error, ErrorKind::Closed { mid_message: false });
-    check(ask(&upstream, "b.example", Tcp).await, "b.example");
+    for name in ["a.example", "b.example"] {
+        let error = kind(ask(&upstream, name, Tcp).await);
+        assert_eq!(error, ErrorKind::ShortMessage);
+        assert_eq!(serving(&upstream).2, 0, "the connection is closed");
+    }
+    check(ask(&upstream, "c.example", Tcp).await, "c.example");
 }
 
 #[tokio::test(flavor = "local")]
