@@ -101,7 +101,7 @@ impl Router {
     /// The block that serves `query`, whose labels for server, zone and view are set by the way; `None`: nobody does, the answer is REFUSED.
     ///
     /// The longest zone wins; a zone none of whose views takes the query gives way to shorter ones. QTYPE DS belongs to the parent: the shortest
-    /// zone but the root wins, as in CoreDNS. A class other than IN is served only if a block of the listener asked for it.
+    /// zone but the root wins, as in CoreDNS, unless a zone on the way has an empty block. A class other than IN is served only if a block of the listener asked for it.
     pub fn route(this: &Arc<Self>, query: &mut Query) -> Option<Arc<Block>> {
         this.find(query).cloned()
     }
@@ -129,7 +129,8 @@ impl Router {
             let suffix = query.name().ancestor(usize::from(depth));
             let Some(zone) = chained.iter().find(|z| z.name.as_bytes() == suffix) else { continue };
             if let Some(found) = zone.choose(query) {
-                if query.qtype() != Rtype::DS {
+                // A block in which nothing handles queries refuses all of its zone, whatever shorter zone there is.
+                if query.qtype() != Rtype::DS || found.block.is_empty() {
                     return found.enter(zone, query);
                 }
                 for_ds = Some((found, zone));
@@ -214,6 +215,24 @@ mod tests {
         check(&zones, "example.org", Rtype::DS, Some("org."));
         check(&zones, "a.example.org", Rtype::DS, Some("org."));
         check(&zones, "com", Rtype::DS, Some("."));
+    }
+
+    #[test]
+    fn an_empty_block_refuses_ds_of_its_zone_too() {
+        let (full, empty) = (block(vec![("whoami", address(1))]), block(Vec::new()));
+        let mut router = Router::new("dns://:53");
+        for (zone, block) in [("org", &full), ("example.org", &empty), ("a.example.org", &full), (".", &full)]
+        {
+            router.add(&zone.parse().unwrap(), block, "", None);
+        }
+        let check = |name: &str, want: bool| {
+            assert_eq!(router.find(&mut query(name, Rtype::DS)).is_some(), want, "{name}");
+        };
+        check("example.org", false);
+        check("b.example.org", false);
+        check("a.example.org", false);
+        check("example2.org", true);
+        check("org", true);
     }
 
     #[test]
