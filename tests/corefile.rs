@@ -254,6 +254,76 @@ fn check_says_good_or_not_and_nothing_is_served() {
 }
 
 #[test]
+fn errors_and_warnings_stand_in_the_order_of_the_file() {
+    // The order of plugins is another one.
+    let corefile = "\
+. {
+    whoami x
+    log stdout
+    forward . 192.0.2.1 {
+        policy x
+    }
+    hosts absent {
+        ttl 0
+    }
+    errors x
+}
+";
+    for ended in refused(corefile) {
+        let places = ended.stderr.lines().filter_map(|line| line.strip_prefix("  --> Corefile:"));
+        let lines: Vec<u32> = places.map(|place| place.split(':').next().unwrap().parse().unwrap()).collect();
+        assert!(lines.is_sorted() && lines.len() >= 4, "{lines:?}\n{}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_is_warned_of_has_a_place_in_check_and_coredns_s_words_in_the_log() {
+    let corefile = "\
+. {
+    root nowhere
+    hosts absent
+    forward 10.9.3.0/18 192.0.2.1
+    log stdout
+}
+import none/*.conf
+";
+    let ended = checked(corefile, &[]);
+    assert_eq!(ended.code(), 0, "{ended:#?}");
+    for (headline, place) in [
+        ("plugin/root: Corefile:2 - Warning: Root path does not exist: nowhere", "2:10"),
+        ("plugin/hosts: Corefile:3 - Warning: File does not exist: nowhere/absent", "3:11"),
+        ("plugin/forward: Corefile:4 - Warning: Unsupported CIDR notation: '10.9.3.0/18' expands", "4:13"),
+        ("Corefile:7 - Warning: No files matching import glob pattern: none/*.conf", "7:8"),
+    ] {
+        let from =
+            ended.stderr.find(headline).unwrap_or_else(|| panic!("no {headline:?} in {}", ended.stderr));
+        let place = format!("  --> Corefile:{place}");
+        assert_eq!(ended.stderr[from..].lines().nth(1), Some(place.as_str()), "{headline}");
+    }
+    let served = Server::start(corefile).stop();
+    let (of_coredns, ours): (Vec<&str>, Vec<&str>) = served
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("[WARNING] "))
+        .partition(|line| !line.contains("plugin/log") && !line.contains("]   "));
+    assert_eq!(
+        of_coredns,
+        [
+            "[WARNING] plugin/root: Root path does not exist: nowhere",
+            "[WARNING] plugin/hosts: File does not exist: nowhere/absent",
+            "[WARNING] plugin/forward: Unsupported CIDR notation: '10.9.3.0/18' expands to multiple zones. \
+             Using only '0.9.10.in-addr.arpa.'.",
+            "[WARNING] No files matching import glob pattern: none/*.conf",
+        ]
+    );
+    assert!(ours.iter().any(|line| line.ends_with("(Corefile:5)")), "{ours:?}");
+    // What is warned of is logged before what is wrong is told.
+    let refused = Server::with(". {\n hosts absent\n whoami x\n}\n").run();
+    assert_eq!(refused.code(), 1);
+    assert!(refused.stdout.contains("[WARNING] plugin/hosts: File does not exist: absent"), "{refused:#?}");
+}
+
+#[test]
 fn check_of_several_files_fails_if_one_does() {
     let check = Server::without_corefile()
         .without_port_flag()

@@ -384,7 +384,8 @@ mod hosts_file {
     #[test]
     fn a_file_that_comes_later_is_served_then() {
         let server = Server::with(". {\n hosts hosts\n}\n").start();
-        assert!(server.stdout.text().contains("[WARNING] "), "{}", server.stdout.text());
+        let said = server.stdout.all();
+        assert!(said.contains(&"[WARNING] plugin/hosts: File does not exist: hosts".to_owned()), "{said:?}");
         let answer = ask(server.address(), &query("name.test.", RecordType::A));
         assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
         server.dir.write("hosts", hosts(1));
@@ -438,7 +439,7 @@ mod hosts_file {
         std::fs::create_dir(dir.join("hosts")).unwrap();
         let corefile = ". {\n hosts hosts\n}\n";
         let server = Server::with(corefile).dir(&dir).start();
-        server.wait_for_line("[WARNING] ");
+        server.wait_for_line("[WARNING] plugin/hosts: Hosts file \"hosts\" is a directory");
         let answer = ask(server.address(), &query("name.test.", RecordType::A));
         assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
         std::fs::remove_dir(dir.join("hosts")).unwrap();

@@ -45,7 +45,9 @@ pub(super) fn check(flags: &Flags, files: &[PathBuf], json: bool) -> ExitCode {
         let (ok, findings, texts, unreadable) = match planned {
             Ok(plan) => (true, plan.warnings, plan.sources, None),
             Err(LoadError::Refused(refused)) => {
-                let findings = refused.errors.into_iter().chain(refused.warnings).collect();
+                let mut findings: Vec<Diagnostic> =
+                    refused.errors.into_iter().chain(refused.warnings).collect();
+                config::sort_by_place(&mut findings);
                 (false, findings, refused.sources, None)
             }
             Err(unreadable) => (false, Vec::new(), SourceMap::default(), Some(unreadable.to_string())),

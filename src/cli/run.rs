@@ -216,8 +216,9 @@ fn exchange(running: &mut Running, plan: Plan) -> Result<(), StartError> {
     })
 }
 
-/// The error with what can be done about it.
+/// The error with what can be done about it; warnings that came with it are logged.
 fn explain(error: &StartError) -> String {
+    error.log_warnings();
     let StartError::Bind(bind) = error else { return error.to_string() };
     let port = bind.address.port();
     let hint = match bind.source.kind() {

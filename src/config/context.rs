@@ -147,7 +147,7 @@ impl<'a> Context<'a> {
                 );
             }
             let message = format!("No files matching import glob pattern: {text}");
-            self.warnings.push(Diagnostic::warning(pattern.span, message));
+            self.warnings.push(Diagnostic::warning(pattern.span, message).unlocated());
         }
         Ok(found)
     }

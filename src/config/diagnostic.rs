@@ -25,7 +25,7 @@ pub enum Wording {
     Parsing,
     /// `FILE:LINE - Syntax error: MESSAGE`.
     Syntax,
-    /// `MESSAGE` alone: where CoreDNS gives no place (ours is still shown on the second line).
+    /// `MESSAGE` alone: where CoreDNS gives no place (ours is still shown on the second line). A warning in this wording has CoreDNS's words.
     Bare,
 }
 
@@ -126,7 +126,7 @@ impl Diagnostic {
         self
     }
 
-    /// Marks the error as that of a plugin: `plugin/NAME: ` goes before it, as CoreDNS does.
+    /// Marks the finding as that of a plugin: `plugin/NAME: ` goes before it, as CoreDNS does.
     pub fn in_plugin(mut self, name: &str) -> Self {
         self.prefix.insert_str(0, &format!("plugin/{name}: "));
         self
@@ -147,6 +147,17 @@ impl Diagnostic {
             (_, Wording::Bare) => self.message.clone(),
         };
         format!("{}{text}", self.prefix)
+    }
+
+    /// A warning as a line of the log, behind the level: `plugin/NAME: MESSAGE`, as CoreDNS has it, and the place where its words are ours.
+    pub fn log_line(&self, sources: &SourceMap) -> String {
+        let Self { prefix, message, span, .. } = self;
+        match self.wording {
+            Wording::Bare => format!("{prefix}{message}"),
+            Wording::Parsing | Wording::Syntax => {
+                format!("{prefix}{message} ({}:{})", sources.name(span.file), span.line)
+            }
+        }
     }
 
     /// The whole message over several lines: first line, place, source line, caret, help, notes. Ends without a newline.
@@ -261,10 +272,16 @@ impl Problems {
     }
 }
 
+/// Sorts findings by where they stand: by file, in the order in which files were read, then by line. Those of one line stay in the order in
+/// which they were found, which is that of CoreDNS.
+pub fn sort_by_place(findings: &mut [Diagnostic]) {
+    findings.sort_by_key(|finding| (finding.span.file, finding.span.line));
+}
+
 /// A configuration that was refused: everything that is wrong with it, and the texts to show it with.
 #[derive(Clone, Debug, Default)]
 pub struct Refused {
-    /// The errors in the order in which CoreDNS would come to them; never empty.
+    /// The errors, never none; that of CoreDNS is among them.
     pub errors: Vec<Diagnostic>,
     /// What would have been warned about besides.
     pub warnings: Vec<Diagnostic>,

@@ -75,6 +75,27 @@ fn wordings_are_those_of_coredns() {
         "plugin/hosts: Corefile:1 - Error during parsing: m",
     );
     check(Diagnostic::warning(place, "m"), "Corefile:1 - Warning: m");
+    check(Diagnostic::warning(place, "m").in_plugin("hosts"), "plugin/hosts: Corefile:1 - Warning: m");
+    check(Diagnostic::warning(place, "m").unlocated(), "Corefile:1 - Warning: m");
+}
+
+#[test]
+fn a_warning_in_the_log_says_so_once_and_where_unless_coredns_says_it_too() {
+    let sources = sources("x\n");
+    let warning = Diagnostic::warning(span(1, 1, 1), "m");
+    let check = |warning: Diagnostic, expected: &str| assert_eq!(warning.log_line(&sources), expected);
+    check(warning.clone(), "m (Corefile:1)");
+    check(warning.clone().in_plugin("hosts"), "plugin/hosts: m (Corefile:1)");
+    check(warning.unlocated().in_plugin("hosts"), "plugin/hosts: m");
+}
+
+#[test]
+fn findings_are_sorted_by_line_and_those_of_a_line_stay_as_they_are() {
+    let finding = |line: u32, column: u32| Diagnostic::error(span(line, column, 1), "m");
+    let mut findings = [finding(3, 1), finding(1, 9), finding(2, 5), finding(2, 2)];
+    sort_by_place(&mut findings);
+    let places: Vec<(u32, u32)> = findings.iter().map(|f| (f.span.line, f.span.column)).collect();
+    assert_eq!(places, [(1, 9), (2, 5), (2, 2), (3, 1)]);
 }
 
 #[test]

@@ -23,7 +23,9 @@ pub(super) fn check(blocks: &[ServerBlock], warnings: &mut Vec<Diagnostic>) {
                 .push(Diagnostic::warning(tls.span, message).help("begin the key with tls:// or https://"));
         }
         for directive in &block.directives {
-            check_directive(directive, warnings);
+            let mut found = Vec::new();
+            check_directive(directive, &mut found);
+            warnings.extend(found.into_iter().map(|warning| warning.in_plugin(directive.name.as_str())));
         }
     }
 }

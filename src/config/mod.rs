@@ -106,7 +106,7 @@ pub use address::{
 pub use args::origins;
 pub use context::{Input, Vocabulary};
 pub use diagnostic::{
-    Diagnostic, JsonDiagnostic, Problems, Refused, Result, Severity, Wording, did_you_mean,
+    Diagnostic, JsonDiagnostic, Problems, Refused, Result, Severity, Wording, did_you_mean, sort_by_place,
 };
 pub use env::{Environment, process_environment};
 pub use go::{GoDuration, atoi, quote, split_host_port};

@@ -113,8 +113,8 @@ fn build_block(source: &ServerBlock, dns_port: u16, plan: &mut Plan) -> Result<B
             Ok(plugins) => plugins.into_iter().for_each(|plugin| builder.push(spec.name, plugin)),
             Err(found) => errors.extend(found.into_iter().map(|e| e.in_plugin(spec.name))),
         }
+        plan.warnings.extend(setup.warnings.drain(..).map(|warning| warning.in_plugin(spec.name)));
     }
-    plan.warnings.append(&mut setup.warnings);
     if !errors.is_empty() {
         return Err(errors);
     }

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use super::banner;
 use super::build::{Plan, build};
 use super::load::{LoadError, Source, load, load_any_directives, look};
-use crate::config::Refused;
+use crate::config::{Diagnostic, Refused, SourceMap, sort_by_place};
 use crate::control::config_watch::{self, Changed};
 use crate::log;
 use crate::server::{BindError, Server};
@@ -74,6 +74,15 @@ impl fmt::Display for StartError {
     }
 }
 
+impl StartError {
+    /// Logs what would have been warned of had there been no errors: CoreDNS logs that, too, before it gives up.
+    pub fn log_warnings(&self) {
+        if let Self::Refused(refused) = self {
+            warn(&refused.warnings, &refused.sources);
+        }
+    }
+}
+
 impl From<LoadError> for StartError {
     fn from(error: LoadError) -> Self {
         match error {
@@ -106,7 +115,7 @@ impl Running {
         control: &Handle,
         changed: mpsc::Sender<Changed>,
     ) -> Result<(Self, Plan), StartError> {
-        warn(&plan);
+        warn(&plan.warnings, &plan.sources);
         plan.run_start_hooks().map_err(StartError::Plugin)?;
         crate::net::socket::raise_descriptor_limit();
         let mut server = Server::start(workers).map_err(StartError::Workers)?;
@@ -134,7 +143,7 @@ impl Running {
     /// # Errors
     /// [`StartError`]; the old configuration serves on, untouched.
     pub fn exchange(&mut self, mut plan: Plan) -> Result<(), StartError> {
-        warn(&plan);
+        warn(&plan.warnings, &plan.sources);
         plan.run_start_hooks().map_err(StartError::Plugin)?;
         self.server.apply(&plan.listeners).map_err(StartError::Bind)?;
         log::set_debug(plan.debug);
@@ -200,18 +209,26 @@ impl Live {
     }
 }
 
-/// Reads `source` and builds all of it, without opening a socket: what `check` looks at.
+/// Reads `source` and builds all of it, without opening a socket: what `check` looks at. Warnings and errors stand in the order of the file.
 ///
 /// # Errors
 /// All errors of the file, or of its blocks and plugins, at once.
 pub fn plan(source: &Source, dns_port: u16) -> Result<Plan, LoadError> {
-    match load(source) {
-        Ok(config) => build(config, dns_port).map_err(LoadError::Refused),
-        Err(LoadError::Refused(refused)) => {
-            Err(LoadError::Refused(with_what_plugins_say(refused, source, dns_port)))
-        }
-        Err(unreadable) => Err(unreadable),
-    }
+    let refused = match load(source) {
+        Ok(config) => match build(config, dns_port) {
+            Ok(mut plan) => {
+                sort_by_place(&mut plan.warnings);
+                return Ok(plan);
+            }
+            Err(refused) => refused,
+        },
+        Err(LoadError::Refused(refused)) => with_what_plugins_say(refused, source, dns_port),
+        Err(unreadable) => return Err(unreadable),
+    };
+    let Refused { mut errors, mut warnings, sources } = refused;
+    sort_by_place(&mut errors);
+    sort_by_place(&mut warnings);
+    Err(LoadError::Refused(Refused { errors, warnings, sources }))
 }
 
 /// Adds the errors that plugins find in a file of which only some directives do not exist, so that all are told in one run.
@@ -224,9 +241,9 @@ fn with_what_plugins_say(mut refused: Refused, source: &Source, dns_port: u16) -
 }
 
 /// Logs what is probably not meant.
-fn warn(plan: &Plan) {
-    for warning in &plan.warnings {
-        tracing::warn!("{}", warning.headline(&plan.sources));
+fn warn(warnings: &[Diagnostic], sources: &SourceMap) {
+    for warning in warnings {
+        tracing::warn!("{}", warning.log_line(sources));
         for help in &warning.help {
             tracing::warn!("  {help}");
         }

@@ -23,7 +23,7 @@ fn build(
 ) -> Result<Built, Vec<Diagnostic>> {
     let interfaces = interfaces().unwrap_or_else(|error| {
         let message = "failed to get interfaces list, cannot bind by interface name";
-        tracing::warn!(target: "plugin/bind", "{message}: {error}");
+        setup.warn(setup.directives[0].bare_error(format!("{message}: {error}")));
         Interfaces::default()
     });
     let mut problems = Problems::default();

@@ -247,7 +247,7 @@ fn from_zone(word: &Word, warnings: &mut Vec<Diagnostic>) -> Result<Name> {
             "Unsupported CIDR notation: '{}' expands to multiple zones. Using only '{first}'.",
             word.text
         );
-        warnings.push(word.error(message).as_warning());
+        warnings.push(word.bare_error(message).as_warning());
     }
     Name::from_text(first).map_err(|_| fail())
 }

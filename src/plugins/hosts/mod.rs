@@ -14,7 +14,6 @@ use std::sync::Arc;
 use config::Config;
 use file::HostsFile;
 use table::{Addresses, Table};
-use tracing::warn;
 
 use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step};
 use crate::config::{Diagnostic, quote};
@@ -32,7 +31,7 @@ pub(super) const SPEC: PluginSpec = PluginSpec {
 
 fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
     let config = Config::read(setup)?;
-    look_at_file(&config)?;
+    look_at_file(&config, setup)?;
     let (zones, len) = (config.zones.as_deref(), config.inline.len() as u64);
     let inline = lines::load(config.inline.as_bytes(), len, zones, config.reverse)
         .map(|loaded| loaded.table)
@@ -58,16 +57,16 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
 }
 
 /// Says what is wrong with a file that was asked for; only what looks like a mistake in the path is an error.
-fn look_at_file(config: &Config) -> Result<(), Vec<Diagnostic>> {
+fn look_at_file(config: &Config, setup: &mut Setup<'_>) -> Result<(), Vec<Diagnostic>> {
     let Some(word) = &config.file else { return Ok(()) };
     let path = config.path.to_string_lossy();
     match std::fs::metadata(&config.path) {
         Ok(found) if found.is_dir() => {
-            warn!(target: "plugin/hosts", "Hosts file {} is a directory", quote(&path));
+            setup.warn(word.bare_error(format!("Hosts file {} is a directory", quote(&path))));
         }
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            warn!(target: "plugin/hosts", "File does not exist: {path}");
+            setup.warn(word.bare_error(format!("File does not exist: {path}")));
         }
         Err(error) => {
             let why = go_error(&error);

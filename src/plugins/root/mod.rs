@@ -24,18 +24,18 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
         last = problems.keep(directive.one_arg()).or(last);
     }
     if let Some(path) = last {
-        problems.keep(look_at(path));
+        problems.keep(look_at(path, setup));
         setup.block.root = path.as_str().into();
     }
     problems.finish(Vec::new())
 }
 
 /// A directory that is not there may come later; one that may not be looked at will not work.
-fn look_at(path: &Word) -> Result<(), Diagnostic> {
+fn look_at(path: &Word, setup: &mut Setup<'_>) -> Result<(), Diagnostic> {
     match Path::new(path.as_str()).metadata() {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            tracing::warn!(target: "plugin/root", "Root path does not exist: {}", path.text);
+            setup.warn(path.bare_error(format!("Root path does not exist: {}", path.text)));
             Ok(())
         }
         Err(error) => {
