@@ -1,7 +1,7 @@
 //! Environment variables in words: `{$NAME}` and `{%NAME%}`.
 
-/// Replacements in one word, enough for any honest one; a variable that contains itself would go on for ever.
-const REPLACEMENTS_MAX: usize = 1_000;
+/// Replacements in one word, enough for any honest one; a variable that contains itself would go on for ever, over a text that grows.
+const REPLACEMENTS_MAX: usize = 250;
 
 /// Length a word may grow to, in bytes.
 const EXPANDED_LENGTH_MAX: usize = 1 << 20;
