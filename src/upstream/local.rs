@@ -17,7 +17,7 @@ use super::rtt::RoundTrip;
 use super::shared::Shared;
 use super::tcp::{self, ConnectionId, Ending, TcpConnections};
 use super::udp::{Read, UdpSockets};
-use super::{Act, ErrorKind, ExchangeError, Transport, deadlines, worker};
+use super::{Act, ErrorKind, ExchangeError, Transport, clock, deadlines, worker};
 use crate::wire::{HEADER_LEN, Name, header};
 
 /// How long a connection may take to be dialled, whatever the timeout has adapted to: nobody waits longer.
@@ -80,7 +80,7 @@ impl Drop for Exchanging {
 impl Local {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let state = State {
-            in_flight: InFlight::new(Instant::now()),
+            in_flight: InFlight::new(clock::now()),
             udp: UdpSockets::new(),
             tcp: TcpConnections::default(),
             trip: RoundTrip::default(),
@@ -296,7 +296,7 @@ impl Local {
             let State { tcp, in_flight, .. } = state;
             tcp.end(id, ending, in_flight, &self.shared, wakers)
         };
-        let now = Instant::now();
+        let now = clock::now();
         for exchange in again {
             if let Err(error) = self.send(state, exchange, now, true) {
                 state.in_flight.complete(exchange, Err(error), wakers);
@@ -386,10 +386,10 @@ impl Drop for Served {
 /// The task of a connection: dials it, then reads and writes until it ends.
 async fn serve(local: Weak<Local>, shared: Arc<Shared>, id: ConnectionId) {
     let mut served = Served { local, id, ending: Ending::CLOSED };
-    let begun = Instant::now();
+    let begun = clock::now();
     let timeout = shared.dial_timeout().min(DIAL_MAX);
     let dialled = tokio::time::timeout(timeout, tcp::dial(&shared.config)).await;
-    let now = Instant::now();
+    let now = clock::now();
     shared.observe_dial(now - begun);
     let stream = match dialled.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
         Ok(stream) => Rc::new(stream),

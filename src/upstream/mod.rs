@@ -19,6 +19,7 @@
 //! This room may read the clock and the kernel's random numbers; what is logic takes both as arguments.
 
 pub mod address;
+mod clock;
 mod deadlines;
 mod error;
 mod frames;

@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::health::{Health, Probe};
 use super::local::{Exchanging, Local};
-use super::{Act, ErrorKind, ExchangeError, Transport, WorkerLocal};
+use super::{Act, ErrorKind, ExchangeError, Transport, WorkerLocal, clock};
 use crate::metrics::{Counter, Histogram, names};
 use crate::wire::Rcode;
 
@@ -105,7 +105,7 @@ impl Upstream {
     /// ([`super::flush`]); dropping the future takes it back.
     pub fn exchange(&self, query: &[u8], transport: Transport, patience: Duration) -> Exchanging {
         let local = self.locals.get_or_make(|| Local::new(Arc::clone(&self.shared)));
-        local.start(query, transport, Instant::now(), patience)
+        local.start(query, transport, clock::now(), patience)
     }
 
     /// How it was configured.

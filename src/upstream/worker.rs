@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::local::Local;
 use super::random::Random;
-use super::worker_local;
+use super::{clock, worker_local};
 use crate::net::{BATCH, RecvBatch};
 
 /// Room for one datagram, bytes. Memory of the batch is only used as far as datagrams reach.
@@ -151,10 +151,10 @@ pub(super) fn wake_clock_by(due: Instant) {
 
 async fn clock() {
     let _running = Running(|worker| &worker.clock);
-    let mut sleep = pin!(tokio::time::sleep_until(Instant::now().into()));
+    let mut sleep = pin!(tokio::time::sleep_until(clock::now().into()));
     loop {
         poll_fn(|cx| WORKER.with(|worker| poll_clock(worker, sleep.as_mut(), cx))).await;
-        let now = Instant::now();
+        let now = clock::now();
         let watched = WORKER.with(|worker| std::mem::take(&mut *worker.watched.borrow_mut()));
         let mut due: Option<Instant> = None;
         let mut left = Vec::with_capacity(watched.len());
