@@ -33,23 +33,42 @@ impl Sub<Duration> for Mono {
 }
 
 thread_local! {
+    /// Where this thread's clock was stopped by [`stop`]; zero while it runs.
+    static STOPPED_AT: Cell<u64> = const { Cell::new(0) };
     /// How far this thread's clock was moved by [`advance`].
     static AHEAD: Cell<u64> = const { Cell::new(0) };
+    /// How many seconds this thread's wall clock was set ahead by [`set_wall_ahead`].
+    static WALL_AHEAD: Cell<i64> = const { Cell::new(0) };
 }
 
 /// The present moment. Costs a system clock reading: the server does it once a batch and keeps it in the query.
 pub fn now() -> Mono {
-    // One second more than the machine has run, so that "long ago" can be written.
-    Mono(since_boot() + 1_000_000_000 + AHEAD.get())
+    let base = match STOPPED_AT.get() {
+        // One second more than the machine has run, so that "long ago" can be written.
+        0 => since_boot() + 1_000_000_000,
+        at => at,
+    };
+    Mono(base + AHEAD.get())
 }
 
 /// Seconds since 1970 by the machine's clock, which may be set: only for what is dated, such as signatures.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the machine's clock for the chain")]
 pub fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    seconds.saturating_add_signed(WALL_AHEAD.get())
 }
 
 /// Moves the clock of this thread ahead: for tests of what happens when time passes.
 pub fn advance(by: Duration) {
     AHEAD.set(AHEAD.get() + by.as_nanos() as u64);
+}
+
+/// Stops the clock of this thread for good: from now on only [`advance`] moves it. For tests that count seconds.
+pub fn stop() {
+    STOPPED_AT.set(since_boot() + 1_000_000_000);
+}
+
+/// Sets this thread's wall clock ahead by `seconds`, behind if they are negative: for tests of what happens when the machine's time is set.
+pub fn set_wall_ahead(seconds: i64) {
+    WALL_AHEAD.set(seconds);
 }

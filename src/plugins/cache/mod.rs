@@ -15,7 +15,6 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use config::{CacheConfig, StaleMode};
 use entry::{Entry, Facts};
@@ -267,7 +266,6 @@ impl Shared {
 }
 
 /// The wall clock, for the dates of signatures alone: seconds since 1970, modulo 2^32 (RFC 4034 3.1.5).
-#[allow(clippy::disallowed_methods, reason = "signatures are dated by the wall clock; nothing else here is")]
 fn unix_time() -> u32 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as u32)
+    clock::unix_seconds() as u32
 }
