@@ -59,6 +59,15 @@ pub fn discard() {
     let _ = BUFFER.try_with(|buffer| buffer.try_borrow_mut().map(|mut buffer| buffer.lines.clear()));
 }
 
+/// Takes the thread's lines away, for tests that read what is logged.
+pub fn take() -> Vec<u8> {
+    BUFFER
+        .try_with(|buffer| buffer.try_borrow_mut().map(|mut buffer| std::mem::take(&mut buffer.lines)))
+        .ok()
+        .and_then(Result::ok)
+        .unwrap_or_default()
+}
+
 /// Writes `text` and a newline without any prefix (the lines of the start-up banner), at once and after what the thread
 /// has written before.
 pub fn plain(text: &str) {

@@ -20,7 +20,13 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// Each event formats and makes a system call: for lines that queries cause, use [`with_line`].
 pub fn start() {
     // An error means that a subscriber is set: this one by an earlier call, or a test's own.
-    let _ = tracing::subscriber::set_global_default(Printer);
+    let _ = tracing::subscriber::set_global_default(Printer { keeps: false });
+}
+
+/// As [`start`], for the calling thread and as long as the guard lives, and lines stay in the thread's buffer for
+/// [`take`](super::take): for tests that read what is logged.
+pub fn start_kept() -> tracing::subscriber::DefaultGuard {
+    tracing::subscriber::set_default(Printer { keeps: true })
 }
 
 /// Switches `[DEBUG]` lines on or off for the whole process (directive `debug`).
@@ -32,7 +38,10 @@ pub fn set_debug(on: bool) {
 
 static DEBUG: AtomicBool = AtomicBool::new(false);
 
-struct Printer;
+struct Printer {
+    /// Lines are not handed over.
+    keeps: bool,
+}
 
 impl Subscriber for Printer {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
@@ -50,7 +59,9 @@ impl Subscriber for Printer {
 
     fn event(&self, event: &Event<'_>) {
         with_line(|line| push_event(line, event));
-        hand_over();
+        if !self.keeps {
+            hand_over();
+        }
     }
 
     // Spans are not used: what a line needs to say, it says.
@@ -129,13 +140,15 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use tracing::{debug, error, info, info_span, trace, warn};
 
+    const PRINTER: Printer = Printer { keeps: true };
+
     /// Prints into memory.
     #[derive(Clone, Default)]
     struct Memory(Arc<Mutex<Vec<u8>>>);
 
     impl Subscriber for Memory {
         fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            Printer.enabled(metadata)
+            PRINTER.enabled(metadata)
         }
         fn event(&self, event: &Event<'_>) {
             let mut text = self.0.lock().unwrap();
@@ -143,7 +156,7 @@ mod tests {
             text.push(b'\n');
         }
         fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
-            Printer.new_span(attributes)
+            PRINTER.new_span(attributes)
         }
         fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
         fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}

@@ -23,9 +23,9 @@ mod line;
 mod writer;
 
 pub use buffer::{
-    HAND_OVER_AGE_NS_MAX, HAND_OVER_BYTES, discard, flush, hand_over, hand_over_due_ns, plain,
+    HAND_OVER_AGE_NS_MAX, HAND_OVER_BYTES, discard, flush, hand_over, hand_over_due_ns, plain, take,
     wants_hand_over, with_line,
 };
-pub use events::{set_debug, start};
+pub use events::{set_debug, start, start_kept};
 pub use line::{push_decimal, push_ip, push_ip_bracketed, push_seconds, push_socket_addr};
 pub use writer::{LOG_BACKLOG_BYTES_MAX, dropped_lines_total};
