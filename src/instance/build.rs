@@ -47,6 +47,11 @@ impl Plan {
     pub fn run_start_hooks(&mut self) -> Result<(), String> {
         self.on_start.drain(..).try_for_each(|hook| hook())
     }
+
+    /// Takes what the plugins want to be run while the plan is served, such as looking at files: for who serves it without [`super::Running`].
+    pub fn take_background(&mut self) -> Vec<Background> {
+        std::mem::take(&mut self.background)
+    }
 }
 
 /// A block that was built, and what its keys and plugins said of where it stands.
