@@ -13,6 +13,7 @@ mod logging;
 mod manuals;
 mod reload;
 mod rooms;
+mod scripts;
 mod startup;
 mod support;
 mod tidy;
