@@ -7,6 +7,7 @@
 
 mod answers;
 mod corefile;
+mod cpu_quota;
 mod forwarding;
 mod fuzz_replay;
 mod logging;
