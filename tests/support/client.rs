@@ -75,6 +75,14 @@ impl Tcp {
         Self::over(socket.into())
     }
 
+    /// With space for no more than some `bytes` that have come and were not received.
+    pub(crate) fn connect_narrow(server: SocketAddr, bytes: usize) -> Self {
+        let socket = Socket::new(Domain::for_address(server), Type::STREAM, None).expect("a client's socket");
+        socket.set_recv_buffer_size(bytes).expect("a size that is allowed");
+        socket.connect_timeout(&server.into(), PATIENCE).expect("the server takes a connection");
+        Self::over(socket.into())
+    }
+
     fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a limit above zero");
         stream.set_write_timeout(Some(PATIENCE)).expect("a limit above zero");
