@@ -3,6 +3,7 @@
 //! A leaf room. [`RecvBatch`] and [`SendBatch`] carry up to [`BATCH`] datagrams a system call; [`socket`] opens sockets
 //! with the options a DNS server needs. The rooms above hold buffers, names and time; this one holds none of them.
 
+pub mod ahead;
 pub mod clock;
 mod mmsg;
 mod peer;

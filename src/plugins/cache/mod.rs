@@ -24,7 +24,7 @@ use metrics::{Kind, Metrics, Series};
 use store::{Hit, Policy, Stores};
 use ttl::Examined;
 
-use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step, clock};
+use crate::chain::{Ahead, Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step, clock};
 use crate::config::Diagnostic;
 use crate::metrics::{ScrapeHook, before_scrape};
 use crate::wire::{Flags, patch};
@@ -150,6 +150,14 @@ impl Plugin for Cache {
     }
 
     fn sees_responses(&self) -> bool {
+        true
+    }
+
+    fn look_ahead(&self, query: &Query, ahead: Ahead) {
+        Front::with(&self.shared, |front| front.look_ahead(&KeyRef::of(query), ahead));
+    }
+
+    fn looks_ahead(&self) -> bool {
         true
     }
 }
