@@ -10,6 +10,7 @@ mod forward;
 mod hosts;
 mod log;
 mod metadata;
+mod nsid;
 mod reload;
 mod root;
 mod whoami;
@@ -22,6 +23,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &root::SPEC,
     &metadata::SPEC,
     &reload::SPEC,
+    &nsid::SPEC,
     &bind::SPEC,
     &debug::SPEC,
     &errors::SPEC,
