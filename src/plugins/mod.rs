@@ -3,6 +3,7 @@
 //! Invariant: no plugin imports another. A new plugin is a folder, a row here, and a row in README's table.
 
 mod bind;
+mod bufsize;
 mod cache;
 mod debug;
 mod errors;
@@ -24,6 +25,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &metadata::SPEC,
     &reload::SPEC,
     &nsid::SPEC,
+    &bufsize::SPEC,
     &bind::SPEC,
     &debug::SPEC,
     &errors::SPEC,
