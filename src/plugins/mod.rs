@@ -9,6 +9,7 @@ mod debug;
 mod errors;
 mod forward;
 mod hosts;
+mod local;
 mod log;
 mod metadata;
 mod nsid;
@@ -30,6 +31,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &debug::SPEC,
     &errors::SPEC,
     &log::SPEC,
+    &local::SPEC,
     &cache::SPEC,
     &hosts::SPEC,
     &forward::SPEC,
