@@ -2,6 +2,7 @@
 //!
 //! Invariant: no plugin imports another. A new plugin is a folder, a row here, and a row in README's table.
 
+mod any;
 mod bind;
 mod bufsize;
 mod cache;
@@ -32,6 +33,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &errors::SPEC,
     &log::SPEC,
     &local::SPEC,
+    &any::SPEC,
     &cache::SPEC,
     &hosts::SPEC,
     &forward::SPEC,
