@@ -6,6 +6,7 @@ mod any;
 mod bind;
 mod bufsize;
 mod cache;
+mod chaos;
 mod debug;
 mod errors;
 mod forward;
@@ -34,6 +35,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &log::SPEC,
     &local::SPEC,
     &any::SPEC,
+    &chaos::SPEC,
     &cache::SPEC,
     &hosts::SPEC,
     &forward::SPEC,
