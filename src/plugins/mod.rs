@@ -10,6 +10,7 @@ mod chaos;
 mod debug;
 mod errors;
 mod forward;
+mod header;
 mod hosts;
 mod local;
 mod log;
@@ -37,6 +38,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &any::SPEC,
     &chaos::SPEC,
     &cache::SPEC,
+    &header::SPEC,
     &hosts::SPEC,
     &forward::SPEC,
     &whoami::SPEC,
