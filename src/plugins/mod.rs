@@ -15,6 +15,7 @@ mod hosts;
 mod local;
 mod log;
 mod metadata;
+mod minimal;
 mod nsid;
 mod reload;
 mod root;
@@ -39,6 +40,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &chaos::SPEC,
     &cache::SPEC,
     &header::SPEC,
+    &minimal::SPEC,
     &hosts::SPEC,
     &forward::SPEC,
     &whoami::SPEC,
