@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
@@ -52,10 +52,35 @@ pub fn probe(address: SocketAddr, datagrams: bool) -> io::Result<()> {
 
 fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
     dual_stack(&socket, address)?;
-    receive_buffer(&socket, UDP_RECV_BUFFER)?;
-    let fd = raw(&socket);
+    set_datagram_options(&socket, address)?;
+    Ok(socket)
+}
+
+/// A socket that somebody else has bound to `address`, made what [`udp_listener`] gives.
+///
+/// # Errors
+/// The kernel's.
+pub fn adopt_udp(socket: Socket, address: SocketAddr) -> io::Result<UdpSocket> {
+    set_datagram_options(&socket, address)?;
+    Ok(socket.into())
+}
+
+/// A socket that somebody else has made listen, made what [`tcp_listener`] gives.
+///
+/// # Errors
+/// The kernel's.
+pub fn adopt_tcp(socket: Socket) -> io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    // Said again, it changes no more than the number of connections that may be pending.
+    socket.listen(TCP_BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn set_datagram_options(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    receive_buffer(socket, UDP_RECV_BUFFER)?;
+    let fd = raw(socket);
     if set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, UDP_SEND_BUFFER as i32).is_err() {
         socket.set_send_buffer_size(UDP_SEND_BUFFER)?;
     }
@@ -73,7 +98,7 @@ fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
             set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO)?;
         }
     }
-    Ok(socket)
+    Ok(())
 }
 
 /// Sets the receive buffer: beyond net.core.rmem_max only with CAP_NET_ADMIN, else as much as the limit allows.
@@ -123,6 +148,16 @@ pub fn watch_for_reading(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
     // SAFETY: a UdpSocket owns its descriptor, names the same one all its life, and closes it only when it is dropped, which the
     // AsyncFd that owns it from here on does after it has taken it back from the runtime.
     Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::ERROR) }?)
+}
+
+/// Gives one end of a channel between processes to the runtime, to say when it can be read or written.
+///
+/// # Errors
+/// The kernel's: no memory, too many watched files.
+pub fn watch_channel(channel: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd names the same descriptor all its life, and closes it only when it is dropped, which the AsyncFd that owns it from
+    // here on does after it has taken it back from the runtime.
+    Ok(unsafe { AsyncFd::register(channel) }?)
 }
 
 /// Raises the number of descriptors the process may have to what it is allowed to raise it to. Where that fails the limit stays, and
