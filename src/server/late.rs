@@ -32,6 +32,7 @@ pub(super) struct WorkerShared {
     log_wanted: Notify,
     /// Somebody waits for `idle`.
     is_ending: Cell<bool>,
+    connections: Cell<usize>,
     idle: Notify,
 }
 
@@ -54,6 +55,8 @@ pub(super) struct WaitingPlace(Rc<WorkerShared>);
 /// Something that is still to be written to a client, for which the end waits. It takes no place from queries: who does not read keeps none
 /// from others.
 pub(super) struct Owed(Rc<WorkerShared>);
+/// An open connection.
+pub(super) struct OpenConnection(Rc<WorkerShared>);
 
 impl WorkerShared {
     /// For one of `workers` workers.
@@ -67,6 +70,7 @@ impl WorkerShared {
             log_armed: Cell::new(false),
             log_wanted: Notify::new(),
             is_ending: Cell::new(false),
+            connections: Cell::new(0),
             idle: Notify::new(),
         }
     }
@@ -124,6 +128,20 @@ impl WorkerShared {
         }
     }
 
+    /// Counts a connection as open while what this returns is kept.
+    pub(super) fn connection(self: &Rc<Self>) -> OpenConnection {
+        self.connections.set(self.connections.get() + 1);
+        OpenConnection(Rc::clone(self))
+    }
+
+    /// Waits until no query waits any more, nothing is to be written, and no connection is open.
+    pub(super) async fn until_unused(&self) {
+        self.is_ending.set(true);
+        while self.is_busy() || self.connections.get() > 0 {
+            self.idle.notified().await;
+        }
+    }
+
     /// Called when a batch or task is done: log lines that it left are handed over soon, together with those that follow.
     pub(super) fn after_work(&self, now_ns: u64) {
         if log::wants_hand_over(now_ns) {
@@ -158,6 +176,13 @@ impl Drop for WaitingPlace {
 impl Drop for Owed {
     fn drop(&mut self) {
         self.0.owed.set(self.0.owed.get() - 1);
+        self.0.look_if_idle();
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
         self.0.look_if_idle();
     }
 }

@@ -19,6 +19,14 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// As a key of a Corefile names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::PlainTls => "tls",
+        }
+    }
+
     /// Whether it takes datagrams.
     pub const fn has_udp(self) -> bool {
         matches!(self, Self::Dns)

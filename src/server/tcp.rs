@@ -98,10 +98,11 @@ pub(super) async fn run(
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let Some(counted) = connections.count(peer.ip()) else { continue };
                 let (state, shared) = (Arc::clone(&state), Rc::clone(&shared));
+                let open = shared.connection();
                 tokio::task::spawn_local(async move {
                     // What ends a connection early concerns nobody else.
                     let _ = Connection::new(stream, peer, state, shared)?.run().await;
-                    drop(counted);
+                    drop((counted, open));
                     io::Result::Ok(())
                 });
             }

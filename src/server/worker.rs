@@ -1,9 +1,9 @@
 //! Workers, one thread a core, and the server that tells them what to listen on.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,12 +12,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::late::WorkerShared;
 use super::listener::{ListenerSpec, ListenerState, Scheme};
+use super::sockets::{self, BindError, Sockets};
 use super::{tcp, udp};
-use crate::net::socket;
+use crate::net::inherited;
 
 /// How often a worker looks for new input while it has work: after so many tasks. The runtime's default of 61 would keep answers of
 /// upstreams waiting behind thousands of queries.
@@ -26,43 +27,17 @@ const EVENT_INTERVAL: u32 = 7;
 /// A listener's identity: what it speaks and where, as configured.
 type Key = (Scheme, SocketAddr);
 
-/// Why a listener cannot be opened.
-#[derive(Debug)]
-pub struct BindError {
-    /// `tcp` or `udp`.
-    pub protocol: &'static str,
-    /// The address as configured.
-    pub address: SocketAddr,
-    /// The kernel's error.
-    pub source: io::Error,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { protocol, address, source } = self;
-        let call = if *protocol == "udp" { "ListenPacket" } else { "Listen" };
-        let shown =
-            if address.ip().is_unspecified() { format!(":{}", address.port()) } else { address.to_string() };
-        let text = match source.kind() {
-            io::ErrorKind::AddrInUse => "address already in use".to_owned(),
-            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            io::ErrorKind::AddrNotAvailable => "cannot assign requested address".to_owned(),
-            _ => source.to_string(),
-        };
-        write!(f, "{call}: listen {protocol} {shown}: bind: {text}")
-    }
-}
-
-impl std::error::Error for BindError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
-
 /// The workers, and what they listen on.
 pub struct Server {
     workers: Vec<Worker>,
-    listeners: HashMap<Key, Arc<ListenerState>>,
+    listeners: HashMap<Key, Listener>,
+}
+
+/// A listener that is served.
+struct Listener {
+    state: Arc<ListenerState>,
+    /// Its sockets, of which the workers have copies.
+    sockets: Sockets,
 }
 
 struct Worker {
@@ -71,14 +46,15 @@ struct Worker {
 }
 
 enum Command {
-    Add(Arc<ListenerState>, Key, Option<UdpSocket>, TcpListener),
+    Add(Arc<ListenerState>, Key, Sockets),
     Remove(Key),
+    /// Say that commands are carried out.
+    Beat(oneshot::Sender<()>),
+    /// Take nothing new, as another process does; say so when no connection is open and no query waits any more.
+    Retire(oneshot::Sender<()>),
     /// Take no new queries; say so when those that wait are answered.
     Stop(std_mpsc::Sender<()>),
 }
-
-/// The sockets of a new listener, one pair a worker.
-type Sockets = Vec<(Option<UdpSocket>, TcpListener)>;
 
 impl Server {
     /// Starts `workers` threads that serve nothing yet.
@@ -99,15 +75,18 @@ impl Server {
     pub fn apply(&mut self, specs: &[ListenerSpec]) -> Result<(), BindError> {
         let new = || specs.iter().filter(|spec| !self.listeners.contains_key(&(spec.scheme, spec.address)));
         // All of them before the first is opened: a wildcard's sockets would stand in the way of those of one address.
-        for spec in new().filter(|spec| !self.overlaps(spec.address)) {
-            probe(spec)?;
+        let is_ours = |spec: &ListenerSpec| self.overlaps(spec.address) || inherited::overlap(spec.address);
+        for spec in new().filter(|spec| !is_ours(spec)) {
+            sockets::probe(spec)?;
         }
         let mut opened = Vec::new();
         for spec in new() {
-            opened.push((spec, (spec.scheme, spec.address), open(spec, self.workers.len())?));
+            let sockets = Sockets::open(spec, self.workers.len())?;
+            let shares = sockets.share_out(spec, self.workers.len())?;
+            opened.push((spec, (spec.scheme, spec.address), sockets, shares));
         }
         for spec in specs {
-            if let Some(state) = self.listeners.get(&(spec.scheme, spec.address)) {
+            if let Some(Listener { state, .. }) = self.listeners.get(&(spec.scheme, spec.address)) {
                 state.router.store(Arc::clone(&spec.router));
                 state.limits.store(Arc::new(spec.limits));
             }
@@ -119,23 +98,23 @@ impl Server {
             .copied()
             .collect();
         for key in unwanted {
-            if let Some(state) = self.listeners.remove(&key) {
+            if let Some(Listener { state, .. }) = self.listeners.remove(&key) {
                 state.closed.store(true, Ordering::Relaxed);
             }
             self.command(|| Command::Remove(key));
         }
-        for (spec, key, sockets) in opened {
+        for (spec, key, sockets, shares) in opened {
             let state = Arc::new(ListenerState {
-                address: sockets.first().and_then(|s| s.1.local_addr().ok()).unwrap_or(spec.address),
+                address: sockets.address().unwrap_or(spec.address),
                 router: ArcSwap::new(Arc::clone(&spec.router)),
                 limits: ArcSwap::new(Arc::new(spec.limits)),
                 closed: AtomicBool::new(false),
             });
-            self.listeners.insert(key, Arc::clone(&state));
-            for (worker, (udp, tcp)) in self.workers.iter().zip(sockets) {
+            for (worker, share) in self.workers.iter().zip(shares) {
                 // A worker that is gone has panicked outside every guard; the others go on.
-                let _ = worker.commands.send(Command::Add(Arc::clone(&state), key, udp, tcp));
+                let _ = worker.commands.send(Command::Add(Arc::clone(&state), key, share));
             }
+            self.listeners.insert(key, Listener { state, sockets });
         }
         Ok(())
     }
@@ -155,12 +134,55 @@ impl Server {
         }
     }
 
+    /// How many listeners there are.
+    pub fn listeners(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// Each listening socket with what it is for, in words that a successor's [`Self::apply`] knows it by.
+    pub fn sockets(&self) -> Vec<(String, BorrowedFd<'_>)> {
+        let mut sockets = Vec::new();
+        for (&(scheme, address), listener) in &self.listeners {
+            sockets.extend(listener.sockets.with_purposes(scheme, address));
+        }
+        sockets
+    }
+
+    /// What tells whether the workers are well.
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.workers.iter().map(|worker| worker.commands.downgrade()).collect())
+    }
+
+    /// Leaves all that is new to the process that has the sockets too. The connections that are open are served on; what this returns is done
+    /// when they have ended and no query waits any more.
+    pub fn retire(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        // What the successor closes one day is not to stay open without anybody who reads it.
+        self.listeners.values_mut().for_each(|listener| listener.sockets = Sockets::default());
+        let mut retired = Vec::with_capacity(self.workers.len());
+        for worker in &self.workers {
+            let (done, is_done) = oneshot::channel();
+            let _ = worker.commands.send(Command::Retire(done));
+            retired.push(is_done);
+        }
+        async move {
+            for is_done in retired {
+                // An error says that the worker is gone.
+                let _ = is_done.await;
+            }
+        }
+    }
+
+    /// Lets the connections that are open end behind what they have asked by then.
+    pub fn close(&mut self) {
+        for (_, listener) in self.listeners.drain() {
+            listener.state.closed.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Takes no new queries, waits until those that wait are answered but no longer than `limit`, and ends the workers. Returns true if
     /// nothing was left unanswered.
-    pub fn stop(self, limit: Duration) -> bool {
-        for state in self.listeners.values() {
-            state.closed.store(true, Ordering::Relaxed);
-        }
+    pub fn stop(mut self, limit: Duration) -> bool {
+        self.close();
         let (done, all_done) = std_mpsc::channel();
         self.command(|| Command::Stop(done.clone()));
         drop(done);
@@ -182,45 +204,31 @@ impl Server {
     }
 }
 
-/// Where a listener is bound: all addresses of both families are those of IPv4 on a machine without IPv6.
-fn bound_address(spec: &ListenerSpec) -> SocketAddr {
-    let address = spec.address;
-    if address.ip().is_unspecified() && address.is_ipv6() && !socket::has_ipv6() {
-        return SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-    }
-    address
-}
+/// Tells whether the workers are well, for whoever watches over the process.
+#[derive(Clone)]
+pub struct Pulse(Vec<mpsc::WeakUnboundedSender<Command>>);
 
-/// Makes sure that nobody else has the port of a listener, for each protocol that it speaks.
-fn probe(spec: &ListenerSpec) -> Result<(), BindError> {
-    let address = bound_address(spec);
-    let failed = |protocol| move |source| BindError { protocol, address: spec.address, source };
-    socket::probe(address, false).map_err(failed("tcp"))?;
-    if spec.scheme.has_udp() {
-        socket::probe(address, true).map_err(failed("udp"))?;
-    }
-    Ok(())
-}
-
-/// Opens the sockets of a listener for each worker.
-fn open(spec: &ListenerSpec, workers: usize) -> Result<Sockets, BindError> {
-    let mut address = bound_address(spec);
-    let failed = |protocol| move |source| BindError { protocol, address: spec.address, source };
-    let mut sockets = Vec::with_capacity(workers);
-    for _ in 0..workers {
-        let tcp = socket::tcp_listener(address).map_err(failed("tcp"))?;
-        if address.port() == 0 {
-            // The kernel has chosen; all other sockets of the listener go there too.
-            address = tcp.local_addr().map_err(failed("tcp"))?;
+impl Pulse {
+    /// True once every worker has carried out a command that was given now: all that was said before is done then, and none hangs. It
+    /// waits as long as that takes; false if a worker is gone.
+    pub async fn beat(&self) -> bool {
+        let beats: Vec<_> = self
+            .0
+            .iter()
+            .map(|commands| {
+                let (beat, felt) = oneshot::channel();
+                // What cannot be sent is dropped, which is felt too.
+                let _ = commands.upgrade().map(|commands| commands.send(Command::Beat(beat)));
+                felt
+            })
+            .collect();
+        for felt in beats {
+            if felt.await.is_err() {
+                return false;
+            }
         }
-        let udp = spec
-            .scheme
-            .has_udp()
-            .then(|| socket::udp_listener(address).map_err(failed("udp")))
-            .transpose()?;
-        sockets.push((udp, tcp));
+        true
     }
-    Ok(sockets)
 }
 
 impl Worker {
@@ -250,22 +258,41 @@ async fn work(mut commands: mpsc::UnboundedReceiver<Command>, workers: usize) {
     let mut serving: HashMap<Key, Vec<tokio::task::JoinHandle<io::Result<()>>>> = HashMap::new();
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Add(state, key, udp, tcp) => {
+            Command::Add(state, key, Sockets { udp, tcp }) => {
                 let mut tasks = Vec::new();
-                if let Some(socket) = udp {
+                for socket in udp {
                     tasks.push(tokio::task::spawn_local(udp::run(
                         socket,
                         Arc::clone(&state),
                         Rc::clone(&shared),
                     )));
                 }
-                tasks.push(tokio::task::spawn_local(tcp::run(tcp, state, Rc::clone(&shared))));
+                for socket in tcp {
+                    tasks.push(tokio::task::spawn_local(tcp::run(
+                        socket,
+                        Arc::clone(&state),
+                        Rc::clone(&shared),
+                    )));
+                }
                 serving.insert(key, tasks);
             }
             Command::Remove(key) => {
                 for task in serving.remove(&key).into_iter().flatten() {
                     task.abort();
                 }
+            }
+            Command::Beat(felt) => {
+                let _ = felt.send(());
+            }
+            Command::Retire(done) => {
+                for task in serving.drain().flat_map(|(_, tasks)| tasks) {
+                    task.abort();
+                }
+                let shared = Rc::clone(&shared);
+                tokio::task::spawn_local(async move {
+                    shared.until_unused().await;
+                    let _ = done.send(());
+                });
             }
             Command::Stop(done) => {
                 for task in serving.drain().flat_map(|(_, tasks)| tasks) {
@@ -287,7 +314,9 @@ async fn work(mut commands: mpsc::UnboundedReceiver<Command>, workers: usize) {
 mod tests {
     use super::*;
     use crate::chain::{Router, intern};
+    use crate::net::socket;
     use crate::server::TcpLimits;
+    use std::net::UdpSocket;
 
     fn spec(ip: &str, port: u16) -> ListenerSpec {
         ListenerSpec {
