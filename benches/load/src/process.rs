@@ -109,6 +109,11 @@ impl Process {
         Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
     }
 
+    /// Its process ID.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its resident memory.
     ///
     /// # Errors
@@ -185,6 +190,21 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Ends the process `id`, which is no child of ours: SIGTERM, then SIGKILL.
+pub fn end(id: u32) {
+    let Some(id) = libc::pid_t::try_from(id).ok().filter(|id| *id > 1) else { return };
+    let limit = Instant::now() + STOP_WITHIN;
+    // SAFETY: the call takes numbers alone.
+    let signal = |signal| unsafe { libc::kill(id, signal) } == 0;
+    signal(libc::SIGTERM);
+    while Instant::now() < limit && signal(0) {
+        thread::sleep(Duration::from_millis(2));
+    }
+    if signal(0) {
+        signal(libc::SIGKILL);
     }
 }
 

@@ -3,6 +3,7 @@
 mod burden;
 mod size;
 mod steady;
+mod upgrade;
 
 use crate::bench::Bench;
 use crate::server::Kind;
@@ -63,7 +64,7 @@ impl Entrant {
 
 /// All scenarios, in the order of the README.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    steady::SCENARIOS.iter().chain(size::SCENARIOS).chain(burden::SCENARIOS)
+    steady::SCENARIOS.iter().chain(size::SCENARIOS).chain(burden::SCENARIOS).chain(upgrade::SCENARIOS)
 }
 
 impl Scenario {
