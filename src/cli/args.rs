@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::upgrade::Target;
+
 /// What the arguments come to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
@@ -33,6 +35,8 @@ pub(super) enum Command {
     Version,
     /// Print a plugin's manual.
     Explain(String),
+    /// Have a running server hand over to a new process.
+    Upgrade(Target),
 }
 
 /// CoreDNS's flags.
@@ -53,6 +57,7 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Parsed {
     let mut arguments = arguments.map(|a| a.to_string_lossy().into_owned()).peekable();
     let mut flags = Flags::default();
     let (mut plugins, mut version, mut json) = (false, false, false);
+    let mut pid = None;
     let word = arguments.next_if(|a| !a.starts_with('-'));
     let mut words: Vec<String> = Vec::new();
     while let Some(argument) = arguments.next() {
@@ -75,7 +80,7 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Parsed {
         };
         match name {
             "h" | "help" => return Parsed::Help,
-            "conf" | "p" | "dns.port" | "pidfile" => {
+            "conf" | "p" | "dns.port" | "pidfile" | "pid" => {
                 if value.is_none() {
                     value = arguments.next();
                 }
@@ -85,6 +90,14 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Parsed {
                 match name {
                     "conf" => flags.conf = Some(value.into()),
                     "pidfile" => flags.pidfile = Some(value.into()),
+                    "pid" => match value.parse() {
+                        Ok(id) if id > 0 => pid = Some(id),
+                        _ => {
+                            return Parsed::BadFlag(format!(
+                                "invalid value \"{value}\" for flag -pid: a process ID is a number above 0"
+                            ));
+                        }
+                    },
                     _ => match value.parse() {
                         Ok(port) => flags.dns_port = Some(port),
                         Err(_) => {
@@ -124,6 +137,15 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Parsed {
         Some("help") => return Parsed::Help,
         Some("plugins") => Command::Plugins,
         Some("version") => Command::Version,
+        Some("upgrade") => match (pid.take(), flags.pidfile.take()) {
+            (Some(id), None) => Command::Upgrade(Target::Process(id)),
+            (None, Some(path)) => Command::Upgrade(Target::PidFile(path)),
+            _ => {
+                return Parsed::BadFlag(
+                    "upgrade needs either -pid or -pidfile, to know which server".to_owned(),
+                );
+            }
+        },
         Some("run") | None if plugins => Command::Plugins,
         Some("run") | None if version => Command::Version,
         Some("run") | None => Command::Run,
@@ -134,6 +156,9 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Parsed {
     };
     if json && !matches!(command, Command::Check { .. }) {
         return Parsed::BadFlag("flag provided but not defined: -json".to_owned());
+    }
+    if pid.is_some() {
+        return Parsed::BadFlag("flag provided but not defined: -pid".to_owned());
     }
     if !words.is_empty() {
         return Parsed::Extra(words);
@@ -177,7 +202,11 @@ mod tests {
         assert!(matches!(check("-p x"), Parsed::BadFlag(m) if m.contains("\"x\"")));
         assert!(matches!(check("-p 65536"), Parsed::BadFlag(_)));
         assert!(matches!(check("-quiet=maybe"), Parsed::BadFlag(_)));
-        assert!(matches!(check("-json"), Parsed::BadFlag(_)));
+        for bad in
+            ["-json", "-pid 7", "upgrade", "upgrade -pid 0", "upgrade -pid x", "upgrade -pid 1 -pidfile F"]
+        {
+            assert!(matches!(check(bad), Parsed::BadFlag(_)), "{bad}");
+        }
         assert_eq!(check("a b"), Parsed::Extra(vec!["a".into(), "b".into()]));
         assert_eq!(check("-quiet a -conf C"), Parsed::Extra(vec!["a".into(), "-conf".into(), "C".into()]));
     }
@@ -194,6 +223,8 @@ mod tests {
             ("version", Command::Version),
             ("-version", Command::Version),
             ("explain hosts", Command::Explain("hosts".into())),
+            ("upgrade -pid 7", Command::Upgrade(Target::Process(7))),
+            ("upgrade --pidfile=F", Command::Upgrade(Target::PidFile("F".into()))),
         ] {
             assert_eq!(check(arguments), Parsed::Invocation(Invocation { command, flags: Flags::default() }));
         }

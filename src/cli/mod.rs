@@ -2,8 +2,11 @@
 
 mod args;
 mod check;
+mod daemon;
+mod pidfile;
 mod run;
 mod texts;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -18,6 +21,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Parsed::Invocation(Invocation { command, flags }) => match command {
             Command::Run => run::run(&flags),
             Command::Check { files, json } => check::check(&flags, &files, json),
+            Command::Upgrade(server) => upgrade::upgrade(&server),
             Command::Plugins => {
                 print!("{}", texts::plugins());
                 ExitCode::SUCCESS

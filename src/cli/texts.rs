@@ -12,6 +12,8 @@ Usage:
   waypost check [FILE…]         look at a configuration without serving it: all its errors and warnings at once
   waypost explain PLUGIN        print the manual of a plugin
   waypost plugins               list the plugins, in the order in which they see a query
+  waypost upgrade -pid N        have the server N hand over to a new process of its program, without losing a query;
+                                or -pidfile FILE, which the server has written
   waypost version               say which version this is
 
 Flags:
@@ -38,7 +40,8 @@ A first Corefile, which answers from /etc/hosts and asks the system's resolvers 
   }
 
 Ask it with: dig @127.0.0.1 example.org
-Signals: SIGUSR1 reads the configuration again, SIGTERM and SIGINT end the server.
+Signals: SIGUSR1 reads the configuration again, SIGUSR2 hands over to a new process as upgrade does, SIGTERM and SIGINT
+end the server.
 ";
 
 pub(super) const EXTRA_HINT: &str = "waypost -help lists commands and flags.";

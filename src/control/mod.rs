@@ -5,6 +5,7 @@
 //!  signals.rs ──Signal──► instance (reload, stop) ──► shutdown.rs: steps in order, each with its time
 //!  file_watch/ ──FileChanges──► plugins' background tasks, on runtime.rs
 //!        └─► config_watch.rs ──Changed──► instance (reload)
+//!  upgrade/: one process hands over to the next    service.rs: what the service manager is told, and what it gives
 //! ```
 //!
 //! Nothing here is on a query's way. May use `wire`, `net`, `metrics` and `log`.
@@ -12,5 +13,7 @@
 pub mod config_watch;
 pub mod file_watch;
 pub mod runtime;
+pub mod service;
 pub mod shutdown;
 pub mod signals;
+pub mod upgrade;

@@ -16,6 +16,8 @@ pub enum Signal {
     Quit,
     /// SIGUSR1: reload the configuration.
     Reload,
+    /// SIGUSR2: start the program anew, and hand over to it.
+    Upgrade,
 }
 
 /// Catches the process's signals. From [`Signals::listen`] on they do not end the process any more, so the owner must go on
@@ -28,6 +30,8 @@ pub struct Signals {
     reload: unix::Signal,
     upgrade: unix::Signal,
     interrupted: bool,
+    /// What was put off, each once.
+    put_off: Vec<Signal>,
 }
 
 impl Signals {
@@ -48,29 +52,35 @@ impl Signals {
             reload: unix::signal(SignalKind::user_defined1())?,
             upgrade: unix::signal(SignalKind::user_defined2())?,
             interrupted: false,
+            put_off: Vec::new(),
         })
+    }
+
+    /// Makes `signal` come again, for who cannot do what it asks for now: after those that are more urgent.
+    pub fn put_off(&mut self, signal: Signal) {
+        if !self.put_off.contains(&signal) {
+            self.put_off.push(signal);
+        }
     }
 
     /// Waits for the next signal; the most urgent first where several came. The same one sent again before it was seen
     /// counts once. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Signal {
-        loop {
-            tokio::select! {
-                biased;
-                Some(()) = self.quit.recv() => return Signal::Quit,
-                Some(()) = self.interrupt.recv() => {
-                    let again = std::mem::replace(&mut self.interrupted, true);
-                    return if again { Signal::ForceQuit } else { Signal::Interrupt };
-                }
-                Some(()) = self.terminate.recv() => return Signal::Terminate,
-                Some(()) = self.reload.recv() => return Signal::Reload,
-                // CoreDNS starts its successor here. Unhandled it would end the process, which nobody means.
-                Some(()) = self.upgrade.recv() => {
-                    tracing::warn!("SIGUSR2: upgrading in place is not supported; restart the service instead");
-                }
-                // Signal streams do not end.
-                else => std::future::pending().await,
+        tokio::select! {
+            biased;
+            Some(()) = self.quit.recv() => Signal::Quit,
+            Some(()) = self.interrupt.recv() => {
+                let again = std::mem::replace(&mut self.interrupted, true);
+                if again { Signal::ForceQuit } else { Signal::Interrupt }
             }
+            Some(()) = self.terminate.recv() => Signal::Terminate,
+            signal = std::future::ready(self.put_off.pop()), if !self.put_off.is_empty() => {
+                signal.unwrap_or(Signal::Reload)
+            }
+            Some(()) = self.reload.recv() => Signal::Reload,
+            Some(()) = self.upgrade.recv() => Signal::Upgrade,
+            // Signal streams do not end.
+            else => std::future::pending().await,
         }
     }
 }
@@ -95,10 +105,17 @@ mod tests {
         };
         assert_eq!(next("USR1").await, Signal::Reload);
         assert_eq!(next("TERM").await, Signal::Terminate);
-        // Ignored ones do not end the process, and the next event is what comes after them.
+        // An ignored one does not end the process, and the next event is what comes after it.
         send("HUP").await;
-        send("USR2").await;
         assert_eq!(next("USR1").await, Signal::Reload);
+        assert_eq!(next("USR2").await, Signal::Upgrade);
+        signals.put_off(Signal::Reload);
+        signals.put_off(Signal::Reload);
+        assert_eq!(signals.next().await, Signal::Reload);
+        let mut next = async |sent: &str| {
+            send(sent).await;
+            tokio::time::timeout(Duration::from_secs(60), signals.next()).await.unwrap()
+        };
         assert_eq!(next("INT").await, Signal::Interrupt);
         assert_eq!(next("INT").await, Signal::ForceQuit);
         assert_eq!(next("QUIT").await, Signal::Quit);

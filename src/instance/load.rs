@@ -26,7 +26,7 @@ pub enum Source {
 }
 
 /// What messages call standard input.
-const STDIN: &str = "/dev/stdin";
+pub const STDIN: &str = "/dev/stdin";
 
 /// Why there is no configuration.
 #[derive(Debug)]

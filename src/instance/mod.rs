@@ -16,5 +16,5 @@ mod running;
 
 pub use banner::platform;
 pub use build::Plan;
-pub use load::{LoadError, Source};
+pub use load::{LoadError, STDIN, Source};
 pub use running::{Ended, Running, StartError, plan};

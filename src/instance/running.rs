@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -14,7 +15,7 @@ use super::load::{LoadError, Source, load, load_any_directives, look};
 use crate::config::{Diagnostic, Refused, SourceMap, sort_by_place};
 use crate::control::config_watch::{self, Changed};
 use crate::log;
-use crate::server::{BindError, Server};
+use crate::server::{BindError, Pulse, Server};
 
 /// A configuration that is being served.
 pub struct Running {
@@ -156,6 +157,40 @@ impl Running {
     /// Prints what is served; the first lines of a log.
     pub fn print_banner(plan: &Plan) {
         banner::print(plan);
+    }
+
+    /// How many listeners there are.
+    pub fn listeners(&self) -> usize {
+        self.server.listeners()
+    }
+
+    /// Each listening socket with what it is for, as a successor is given them.
+    pub fn sockets(&self) -> Vec<(String, BorrowedFd<'_>)> {
+        self.server.sockets()
+    }
+
+    /// The text of the configuration, if it came from where it can be read only once.
+    pub fn read_once(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::Once { text, .. } => Some(text),
+            Source::File(_) | Source::Default => None,
+        }
+    }
+
+    /// What tells whether the workers are well.
+    pub fn pulse(&self) -> Pulse {
+        self.server.pulse()
+    }
+
+    /// Leaves all that is new to the process that has the sockets too, and serves the connections that are open; what this returns is done when
+    /// they have ended and no query waits any more. The end is [`Self::stop`].
+    pub fn retire(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        self.server.retire()
+    }
+
+    /// After [`Self::retire`]: lets connections end behind what they have asked by then.
+    pub fn close_connections(&mut self) {
+        self.server.close();
     }
 
     /// Takes no new queries, answers those that wait, at most for `limit`, and ends.

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 mod dir;
+mod lineage;
 mod lines;
 pub(crate) mod message;
 pub(crate) mod netns;
@@ -15,6 +16,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 pub(crate) use dir::TestDir;
+pub(crate) use lineage::Lineage;
 pub(crate) use lines::Lines;
 pub(crate) use peer::Peer;
 pub(crate) use ports::{has_ipv6, next_port};

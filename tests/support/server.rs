@@ -135,6 +135,11 @@ impl Server {
         self.child.id()
     }
 
+    /// How the process has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours can be waited for")
+    }
+
     /// Waits for the end of the process.
     pub(crate) fn wait(mut self) -> Ended {
         assert!(
