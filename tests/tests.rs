@@ -12,6 +12,7 @@ mod forwarding;
 mod fuzz_replay;
 mod logging;
 mod manuals;
+mod operation_answers;
 mod operation_service;
 mod operation_upgrade;
 mod reload;

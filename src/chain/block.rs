@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{MetadataSource, Plugin};
+use super::{Ahead, MetadataSource, Plugin, Query};
 use crate::wire::Name;
 
 /// The chain of one server block, shared by all its zones and listeners.
@@ -10,6 +10,8 @@ pub struct Block {
     pub(super) chain: Box<[Link]>,
     /// Places of the plugins that look at responses, in chain order.
     pub(super) upward: Box<[u16]>,
+    /// The first plugin that looks ahead.
+    ahead: Option<Arc<dyn Plugin>>,
     /// Where metadata is collected, and from whom; `None` without the `metadata` plugin.
     pub(super) metadata: Option<MetadataPlan>,
     /// Whether panics are left to end the process (`debug`).
@@ -34,6 +36,14 @@ impl Block {
     /// The names of the plugins in chain order.
     pub fn plugin_names(&self) -> impl Iterator<Item = &'static str> {
         self.chain.iter().map(|link| link.name)
+    }
+
+    /// Tells the plugin that gains by it of a query to come.
+    #[inline]
+    pub fn look_ahead(&self, query: &Query, ahead: Ahead) {
+        if let Some(plugin) = &self.ahead {
+            plugin.look_ahead(query, ahead);
+        }
     }
 
     /// True if nothing in the block handles queries: it then refuses them.
@@ -70,7 +80,9 @@ impl BlockBuilder {
     pub fn build(self) -> Block {
         let upward =
             (0u16..).zip(&self.chain).filter(|(_, link)| link.plugin.sees_responses()).map(|(i, _)| i);
+        let ahead = self.chain.iter().find(|link| link.plugin.looks_ahead());
         Block {
+            ahead: ahead.map(|link| Arc::clone(&link.plugin)),
             upward: upward.collect(),
             chain: self.chain.into(),
             metadata: self.metadata,

@@ -36,7 +36,7 @@ pub use driver::{Below, Top};
 pub use extensions::Extensions;
 pub use intern::intern;
 pub use metadata::{Metadata, MetadataSource};
-pub use plugin::{Cx, Failure, Late, Later, Plugin, Step};
+pub use plugin::{Ahead, Cx, Failure, Late, Later, Plugin, Step};
 pub use query::{Query, Transport};
 pub use response::{Response, State};
 pub use router::{Filter, Router};

@@ -25,10 +25,31 @@ pub trait Plugin: Send + Sync {
         let _ = (cx, query, response);
     }
 
+    /// Called for queries that will come to [`Self::on_query`] soon, or to a plugin before this one: asks for the memory that will be looked at
+    /// ([`crate::net::ahead`]), and does nothing else. A look-up among many names waits for memory longer than for all the rest, and
+    /// so waits while other queries are answered. It runs outside every guard: it must not panic.
+    fn look_ahead(&self, query: &Query, ahead: Ahead) {
+        let _ = (query, ahead);
+    }
+
+    /// Whether [`Self::look_ahead`] does anything; asked once, when the chain is built. Only the first such plugin of a chain is asked.
+    fn looks_ahead(&self) -> bool {
+        false
+    }
+
     /// Whether [`Self::on_response`] does anything; asked once, when the chain is built.
     fn sees_responses(&self) -> bool {
         false
     }
+}
+
+/// How far ahead a query is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// Two queries: time to ask for the place in a table.
+    Two,
+    /// One: what was asked for before is there, and says where the rest is.
+    One,
 }
 
 /// What a plugin says on the way down.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{Extensions, Metadata, Mono};
 use crate::wire::query::{self as wire_query, Facts, Rejection};
-use crate::wire::{Class, Edns, Flags, Name, NameHasher, Opcode, Rtype, header};
+use crate::wire::{Class, Edns, Flags, Name, NameHasher, Opcode, Rtype, edns, header};
 
 /// How the query came; CoreDNS knows UDP and TCP, everything over a stream counts as the latter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,8 +113,8 @@ impl Query {
         let edns = self.facts.edns.as_ref().map(|edns| {
             header::set_count(&mut wire, 3, 1);
             let options = self.wire.get(edns.options.clone()).unwrap_or_default();
-            let start = wire.len() + crate::wire::edns::OPT_LEN;
-            crate::wire::edns::append(&mut wire, edns.udp_size, 0, edns.dnssec_ok(), options);
+            let start = wire.len() + edns::OPT_LEN;
+            edns::append(&mut wire, edns.udp_size, 0, edns.dnssec_ok(), options);
             Edns { options: start..wire.len(), ..edns.clone() }
         });
         Self {
@@ -199,6 +199,18 @@ impl Query {
         self.facts.edns.as_ref()
     }
 
+    /// Lowers the payload size in the client's OPT record to `size` bytes, for the answer and for upstreams alike. A query whose OPT
+    /// record says less, or that has none, stays as it is.
+    pub fn limit_udp_size(&mut self, size: u16) {
+        let Some(edns) = self.facts.edns.as_mut().filter(|edns| edns.udp_size > size) else { return };
+        edns.udp_size = size;
+        // It stands where other records have their class (RFC 6891 6.1.2): behind the root and the type.
+        let start = edns.options.start.saturating_sub(edns::OPT_LEN) + 3;
+        if let Some(place) = self.wire.get_mut(start..start + 2) {
+            place.copy_from_slice(&size.to_be_bytes());
+        }
+    }
+
     /// True if the client wants DNSSEC records.
     pub fn dnssec_ok(&self) -> bool {
         self.facts.edns.as_ref().is_some_and(Edns::dnssec_ok)
@@ -240,5 +252,28 @@ impl Query {
     /// Starts collecting labels.
     pub(super) fn set_metadata(&mut self, labels: Metadata) {
         self.metadata = Some(Box::new(labels));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{edns_of, query, query_of, query_wire};
+    use super::*;
+
+    #[test]
+    fn the_payload_size_is_lowered_and_never_raised() {
+        for (asked, dnssec_ok, limit, want) in
+            [(4096, true, 1232, 1232), (1232, false, 1232, 1232), (512, true, 1232, 512), (0, false, 600, 0)]
+        {
+            let mut query = query_of(&query_wire("a.example.", Rtype::A, Some((asked, dnssec_ok))));
+            query.limit_udp_size(limit);
+            let fresh = query_of(query.wire());
+            assert_eq!(edns_of(&query), edns_of(&fresh), "the bytes say what is known of them");
+            assert_eq!((edns_of(&fresh).udp_size, fresh.dnssec_ok()), (want, dnssec_ok));
+            assert_eq!(edns_of(&query.asking(&Name::root(), Rtype::A)).udp_size, want);
+        }
+        let mut plain = query("a.example.", Rtype::A);
+        plain.limit_udp_size(600);
+        assert_eq!((plain.wire(), plain.edns()), (&query_wire("a.example.", Rtype::A, None)[..], None));
     }
 }

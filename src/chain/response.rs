@@ -2,7 +2,8 @@
 
 use super::{Failure, Query};
 use crate::wire::{
-    Class, Flags, Rcode, Rtype, Section, WireError, compose, compress, edns, header, patch, size,
+    Class, Flags, Outcome, Rcode, Rtype, Section, WireError, compose, compress, edns, header, patch, record,
+    size,
 };
 
 /// What became of the query so far.
@@ -144,6 +145,35 @@ impl Response {
         self.state = State::Written;
     }
 
+    /// Takes the authority and additional sections away from a written response, and with them the OPT record that it came with.
+    ///
+    /// # Errors
+    /// [`WireError`] if it is no well-formed message; it is then unchanged.
+    pub fn keep_answers_alone(&mut self) -> Result<(), WireError> {
+        let [_, answers, authorities, additionals] = header::counts(&self.wire);
+        if authorities == 0 && additionals == 0 && self.options.is_none() {
+            return Ok(());
+        }
+        let mut end = record::questions_end(&self.wire)?;
+        for _ in 0..answers {
+            end = record::skip(&self.wire, end)?;
+        }
+        // Pointers lead backwards, so no answer has a part of its names in what goes.
+        self.wire.truncate(end);
+        header::set_count(&mut self.wire, 2, 0);
+        header::set_count(&mut self.wire, 3, 0);
+        self.options = None;
+        self.measure();
+        Ok(())
+    }
+
+    /// What a written response comes to. Where it is signed, the dates of its signatures count; `unix_time`, in seconds, is asked for then.
+    pub fn outcome(&self, query: &Query, unix_time: impl FnOnce() -> u64) -> Outcome {
+        // As CoreDNS, which looks for DO in the response's own OPT record, where an upstream echoes it.
+        let signed = query.dnssec_ok() && self.options.is_some();
+        Outcome::of(&self.wire, self.rcode().unwrap_or_default(), signed.then(unix_time))
+    }
+
     /// Nothing was or will be written by plugins: the server answers with `rcode`.
     pub fn fail(&mut self, rcode: Rcode, failure: Option<Failure>) {
         self.clear();
@@ -270,5 +300,72 @@ impl Response {
     /// Notes who answered.
     pub(super) const fn set_by(&mut self, plugin: &'static str) {
         self.by = plugin;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{query, query_of, query_wire};
+    use super::*;
+
+    /// A response with records in these sections, as it would come from an upstream with an OPT record.
+    fn upstreams(query: &Query, sections: &[Section]) -> Response {
+        let mut made = Response::default();
+        made.start(query, true, Rcode::NOERROR);
+        for &section in sections {
+            made.push(section, None, Rtype::A, Class::IN, 60, &[192, 0, 2, 1]);
+        }
+        let mut wire = made.wire().to_vec();
+        edns::append(&mut wire, 1232, 0, true, &[0, 15, 0, 2, 0, 3]);
+        let additional = header::counts(&wire)[3];
+        header::set_count(&mut wire, 3, additional + 1);
+        let mut response = Response::default();
+        response.set_wire(&wire).unwrap();
+        response
+    }
+
+    #[test]
+    fn answers_can_be_kept_alone() {
+        use Section::{Additional, Answer, Authority};
+        let query = query("a.example.", Rtype::A);
+        let all = [&[Answer, Answer, Authority, Additional, Additional][..], &[Answer, Answer], &[]];
+        for sections in all {
+            let mut response = upstreams(&query, sections);
+            assert!(response.options().is_some());
+            response.keep_answers_alone().unwrap();
+            let answers = sections.iter().filter(|s| **s == Answer).count() as u16;
+            assert_eq!(header::counts(response.wire()), [1, answers, 0, 0]);
+            assert_eq!(record::records(response.wire()).map(Result::unwrap).count(), usize::from(answers));
+            assert_eq!(response.uncompressed_size(), 12 + 15 + usize::from(answers) * (11 + 10 + 4));
+            assert_eq!(response.options(), None);
+        }
+    }
+
+    #[test]
+    fn a_cut_message_is_not_shortened() {
+        let query = query("a.example.", Rtype::A);
+        let mut response = upstreams(&query, &[Section::Answer, Section::Authority]);
+        let before = response.wire().to_vec();
+        header::set_count(response.wire_mut(), 1, 9);
+        assert!(response.keep_answers_alone().is_err());
+        assert_eq!(response.wire().len(), before.len());
+    }
+
+    #[test]
+    fn signatures_are_dated_for_who_asked_for_them_and_where_the_upstream_says_so() {
+        let outcome = |dnssec_ok: bool, is_upstreams: bool| {
+            let query = query_of(&query_wire("a.example.", Rtype::A, Some((1232, dnssec_ok))));
+            let mut response = upstreams(&query, &[Section::Answer]);
+            if !is_upstreams {
+                response.set_options(None);
+            }
+            // An RRSIG record whose time was over in 1970.
+            let rdata = [&[0; 8][..], &[0, 0, 0, 2], &[0, 0, 0, 1], &[0, 0, 0]].concat();
+            response.push(Section::Answer, None, Rtype::RRSIG, Class::IN, 60, &rdata);
+            response.outcome(&query, || 1000)
+        };
+        assert_eq!(outcome(true, true), Outcome::OtherError);
+        assert_eq!(outcome(true, false), Outcome::Answer);
+        assert_eq!(outcome(false, true), Outcome::Answer);
     }
 }

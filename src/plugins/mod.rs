@@ -2,14 +2,21 @@
 //!
 //! Invariant: no plugin imports another. A new plugin is a folder, a row here, and a row in README's table.
 
+mod any;
 mod bind;
+mod bufsize;
 mod cache;
+mod chaos;
 mod debug;
 mod errors;
 mod forward;
+mod header;
 mod hosts;
+mod local;
 mod log;
 mod metadata;
+mod minimal;
+mod nsid;
 mod reload;
 mod root;
 mod whoami;
@@ -22,11 +29,18 @@ pub const ORDER: &[&PluginSpec] = &[
     &root::SPEC,
     &metadata::SPEC,
     &reload::SPEC,
+    &nsid::SPEC,
+    &bufsize::SPEC,
     &bind::SPEC,
     &debug::SPEC,
     &errors::SPEC,
     &log::SPEC,
+    &local::SPEC,
+    &any::SPEC,
+    &chaos::SPEC,
     &cache::SPEC,
+    &header::SPEC,
+    &minimal::SPEC,
     &hosts::SPEC,
     &forward::SPEC,
     &whoami::SPEC,

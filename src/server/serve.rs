@@ -20,25 +20,47 @@ pub(super) enum Served {
 
 /// Answers the message `wire`, about whose sender `query` already knows. `response` must be empty.
 pub(super) fn serve(router: &Arc<Router>, wire: &[u8], query: &mut Query, response: &mut Response) -> Served {
+    match take_up(router, wire, query, response) {
+        Ok(block) => run(router, block, query, response),
+        Err(served) => served,
+    }
+}
+
+/// The first half of [`serve`]: reads the message and finds the block that will answer it, unless it is answered already.
+pub(super) fn take_up<'a>(
+    router: &'a Arc<Router>,
+    wire: &[u8],
+    query: &mut Query,
+    response: &mut Response,
+) -> Result<&'a Arc<Block>, Served> {
     if let Err(rejection) = query.take_up(wire) {
-        return match rejection {
+        return Err(match rejection {
             Rejection::Silence => Served::Silence,
             Rejection::Rcode(rcode) => {
                 compose::bare_header(response.wire_vec(), wire, rcode == Rcode::NOTIMP, rcode);
                 Served::Answer
             }
-        };
+        });
     }
     if let Some(client) = query.edns()
         && client.version != 0
     {
         bad_version(query, response);
-        return Served::Answer;
+        return Err(Served::Answer);
     }
-    let Some(block) = router.find(query) else {
+    router.find(query).ok_or_else(|| {
         response.fail(Rcode::REFUSED, None);
-        return finished(query, response);
-    };
+        finished(query, response)
+    })
+}
+
+/// The second half of [`serve`].
+pub(super) fn run(
+    router: &Arc<Router>,
+    block: &Arc<Block>,
+    query: &mut Query,
+    response: &mut Response,
+) -> Served {
     let ran = if router.debug {
         Some(driver::run(router, block, 0, query, response))
     } else {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::key::{KeyRef, Rest};
 use super::metrics::{Kind, Series};
 use crate::chain::{Mono, Query, Response};
+use crate::net::ahead::fetch;
 use crate::wire::{Flags, HEADER_LEN, compose, header, patch};
 
 /// Bytes of a message with its offsets that lie in the entry itself: an address or four of an ordinary name, or a denial with its SOA record.
@@ -120,6 +121,12 @@ impl Entry {
             last_hit: AtomicU64::new(0),
             hits: AtomicU32::new(0),
         })
+    }
+
+    /// Asks for the memory that a hit looks at.
+    #[inline]
+    pub(super) fn look_ahead(self: &Arc<Self>) {
+        fetch(std::slice::from_ref(&**self));
     }
 
     /// The message and the offsets of its TTLs.

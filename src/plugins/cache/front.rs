@@ -16,7 +16,8 @@ use super::entry::Entry;
 use super::key::KeyRef;
 use super::metrics::Kind;
 use super::store::{Hit, Policy, Stores, UNIT_BYTES};
-use crate::chain::Mono;
+use crate::chain::{Ahead, Mono};
+use crate::net::ahead::fetch;
 
 /// Slots of a front at most, twice the answers of a store of the default capacity. With entries of [`UNIT_BYTES`] at most, what a front can
 /// hold on to that has left the stores is bounded by some 26 MiB a worker.
@@ -127,6 +128,21 @@ impl Front {
             }
             Some(hit)
         })
+    }
+
+    /// Asks for the memory that [`Self::get`] will look at.
+    #[inline]
+    pub(super) fn look_ahead(&self, key: &KeyRef<'_>, ahead: Ahead) {
+        let set = &self.sets[self.set_of(key)];
+        match ahead {
+            Ahead::Two => fetch(std::slice::from_ref(set)),
+            Ahead::One => {
+                let mut slots = set.0.iter().filter(|slot| slot.tag == tag(key));
+                if let Some(entry) = slots.find_map(|slot| slot.entry.as_ref()) {
+                    entry.look_ahead();
+                }
+            }
+        }
     }
 
     /// A query found nothing.

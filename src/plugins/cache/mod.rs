@@ -24,7 +24,7 @@ use metrics::{Kind, Metrics, Series};
 use store::{Hit, Policy, Stores};
 use ttl::Examined;
 
-use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step, clock};
+use crate::chain::{Ahead, Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step, clock};
 use crate::config::Diagnostic;
 use crate::metrics::{ScrapeHook, before_scrape};
 use crate::wire::{Flags, patch};
@@ -74,8 +74,9 @@ struct Shared {
 
 /// The query was looked up in vain, and its response is to be looked at.
 const MISSED: u64 = 1;
-/// AD was set on the way down, and is to be cleared on the way up.
-const AD_FORCED: u64 = 2;
+/// From this bit on a mark holds the query's flags. What is made of them for or by plugins below stays below, as in CoreDNS, whose cache hands a copy
+/// of the query down.
+const FLAGS_AT: u32 = 16;
 
 impl Cache {
     fn new(config: CacheConfig, mark: usize) -> Self {
@@ -100,7 +101,9 @@ impl Cache {
 
 impl Plugin for Cache {
     fn on_query(&self, cx: &Cx<'_>, query: &mut Query, response: &mut Response) -> Step {
-        query.set_mark(self.mark, 0);
+        let flags = query.flags();
+        let passed = u64::from(flags.0) << FLAGS_AT;
+        query.set_mark(self.mark, passed);
         let shared = &self.shared;
         if !shared.config.covers(query.name()) || ttl::is_meta(query) {
             return Step::Next;
@@ -117,13 +120,9 @@ impl Plugin for Cache {
         let Some(found) = shared.stores.find(&KeyRef::of(query), query.now) else {
             series.misses.inc();
             Front::with(shared, Front::note_miss);
-            let mut mark = MISSED;
-            if !query.flags().has(Flags::AD) {
-                // What comes back is for clients that ask for AD too.
-                mark |= AD_FORCED;
-                query.set_flags(query.flags().with(Flags::AD, true));
-            }
-            query.set_mark(self.mark, mark);
+            query.set_mark(self.mark, passed | MISSED);
+            // What comes back is for clients that ask for AD too.
+            query.set_flags(flags.with(Flags::AD, true));
             return Step::Next;
         };
         Front::put(shared, &KeyRef::of(query), &found.entry);
@@ -132,11 +131,9 @@ impl Plugin for Cache {
 
     fn on_response(&self, _: &Cx<'_>, query: &mut Query, response: &mut Response) {
         let mark = query.mark(self.mark);
+        query.set_flags(Flags((mark >> FLAGS_AT) as u16));
         if mark & MISSED == 0 {
             return;
-        }
-        if mark & AD_FORCED != 0 {
-            query.set_flags(query.flags().with(Flags::AD, false));
         }
         let shared = &self.shared;
         if let Some(examined) = shared.examine(query, response) {
@@ -150,6 +147,14 @@ impl Plugin for Cache {
     }
 
     fn sees_responses(&self) -> bool {
+        true
+    }
+
+    fn look_ahead(&self, query: &Query, ahead: Ahead) {
+        Front::with(&self.shared, |front| front.look_ahead(&KeyRef::of(query), ahead));
+    }
+
+    fn looks_ahead(&self) -> bool {
         true
     }
 }

@@ -15,7 +15,7 @@ use config::Config;
 use file::HostsFile;
 use table::{Addresses, Table};
 
-use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step};
+use crate::chain::{Ahead, Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step};
 use crate::config::{Diagnostic, quote};
 use crate::wire::{Class, Flags, Name, NameHasher, Rcode, Rtype, Section, edns};
 
@@ -126,6 +126,14 @@ impl Plugin for Hosts {
                 Step::Respond
             }
         }
+    }
+
+    fn look_ahead(&self, query: &Query, ahead: Ahead) {
+        self.file.table().look_ahead(query.hash(), ahead);
+    }
+
+    fn looks_ahead(&self) -> bool {
+        true
     }
 }
 

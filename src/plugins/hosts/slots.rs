@@ -1,6 +1,7 @@
 //! An open-addressing table from hashes to places in an arena: eight bytes a slot.
 
 use super::memory::Memory;
+use crate::net::ahead::fetch;
 
 /// Each slot holds half of a hash and a place; what stands at the place, and whether it is what one looks for, the owner
 /// knows.
@@ -41,6 +42,25 @@ impl Slots {
             }
             at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
         }
+    }
+
+    /// Asks for the memory where [`Self::find`] will begin.
+    #[inline]
+    pub(super) fn look_ahead(&self, hash: u64) {
+        if let Some(slot) = self.first(hash) {
+            fetch(std::slice::from_ref(slot));
+        }
+    }
+
+    /// A place that is probably the one under `hash`: that of the slot where [`Self::find`] will begin.
+    #[inline]
+    pub(super) fn likely(&self, hash: u64) -> Option<u32> {
+        self.first(hash).and_then(|slot| (*slot as u32).checked_sub(1))
+    }
+
+    #[inline]
+    fn first(&self, hash: u64) -> Option<&u64> {
+        self.slots.get(home(tag(hash), self.slots.len()))
     }
 
     /// Adds a place, at most [`PLACE_MAX`], that [`Self::find`] did not find.

@@ -15,7 +15,12 @@ use std::net::IpAddr;
 
 use super::memory::Memory;
 use super::slots::{PLACE_MAX, Slots};
+use crate::chain::Ahead;
+use crate::net::ahead::fetch;
 use crate::wire::{Name, NameHasher};
+
+/// Bytes of an entry that are asked for ahead.
+const ENTRY_LEN_USUAL: usize = 65;
 
 /// Most bytes the entries of one table may take: some thirty million names. What is beyond is not served.
 const ENTRIES_LEN_MAX: usize = 1 << 30;
@@ -54,6 +59,20 @@ impl Table {
             _ => false,
         });
         found
+    }
+
+    /// Asks for the memory that [`Self::addresses`] will look at for that hash.
+    #[inline]
+    pub(super) fn look_ahead(&self, hash: u64, ahead: Ahead) {
+        match ahead {
+            Ahead::Two => self.slots.look_ahead(hash),
+            Ahead::One => {
+                let place = self.slots.likely(hash).unwrap_or_default() as usize;
+                // An entry of an ordinary name, and where it may cross into the next line.
+                let rest = self.entries.get(place..).unwrap_or_default();
+                fetch(rest.get(..ENTRY_LEN_USUAL).unwrap_or(rest));
+            }
+        }
     }
 
     /// Whether a look-up of a wildcard can find anything.

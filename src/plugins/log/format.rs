@@ -226,12 +226,7 @@ fn flags_as_sent(query: &Query, response: &Response) -> Flags {
 /// What came of `query`. `now` is the time in seconds since 1970, asked for if signatures are to be checked.
 pub(super) fn outcome(query: &Query, response: &Response, now: impl FnOnce() -> u64) -> Outcome {
     match response.state() {
-        State::Written => {
-            // As CoreDNS, which looks for DO in the response's own OPT record, where an upstream echoes it.
-            let signed = query.dnssec_ok() && response.options().is_some();
-            let rcode = response.rcode().unwrap_or_default();
-            Outcome::of(response.wire(), rcode, signed.then(now))
-        }
+        State::Written => response.outcome(query, now),
         State::Failed(rcode) if is_answered_by_server(rcode) => {
             // The code decides, but for notices and transfers; a header and a question say all of that.
             let mut wire = Vec::with_capacity(query.question_end());

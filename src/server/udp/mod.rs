@@ -11,14 +11,17 @@ use std::sync::Arc;
 use self::replies::Replies;
 use super::late::{Held, WorkerShared};
 use super::listener::ListenerState;
-use super::serve::{Served, serve, serve_late};
-use crate::chain::{Query, Response, Transport, clock};
+use super::serve::{self, Served, serve_late};
+use crate::chain::{Ahead, Block, Mono, Query, Response, Router, Transport, clock};
 use crate::net::socket;
 use crate::net::{BATCH, Datagram, LocalAddr, Peer, RecvBatch, SendBatch};
 use crate::wire::Rcode;
 
 /// Bytes of the largest query that is read whole. Of a longer one the end is lost: FORMERR, unless it is nothing but bytes behind the message.
 const QUERY_BYTES_MAX: usize = 4096;
+
+/// Queries taken up before the first of them is answered, so that plugins can look ahead ([`Ahead`]), and that one.
+const IN_HAND: usize = 3;
 
 /// Space a response buffer keeps from query to query; larger answers give theirs back.
 const RESPONSE_BYTES_KEPT: usize = 4096;
@@ -35,7 +38,7 @@ pub(super) async fn run(
     let mut batch = Batch {
         receive: RecvBatch::new(BATCH, QUERY_BYTES_MAX, state.is_wildcard()),
         send: SendBatch::new(state.address.is_ipv6(), true),
-        query: Query::default(),
+        queries: Default::default(),
         responses: (0..BATCH).map(|_| Response::default()).collect(),
         outgoing: Vec::with_capacity(BATCH),
         state,
@@ -67,7 +70,8 @@ pub(super) async fn run(
 struct Batch {
     receive: RecvBatch,
     send: SendBatch,
-    query: Query,
+    /// The next queries to answer, by their place in the batch modulo their number.
+    queries: [Query; IN_HAND],
     responses: Box<[Response]>,
     /// Which of the batch have an answer to send.
     outgoing: Vec<u8>,
@@ -82,48 +86,76 @@ impl Batch {
         let router = self.state.router.load();
         let now = clock::now();
         self.outgoing.clear();
-        for i in 0..received {
-            let response = &mut self.responses[i];
-            response.clear();
-            self.query.transport = Transport::Udp;
-            self.query.now = now;
-            self.query.peer = self.receive.peer(i).address();
-            self.query.local = match self.receive.local(i) {
-                Some(local) => (local.ip, self.state.address.port()).into(),
-                None => self.state.address,
-            };
-            match serve(&router, self.receive.payload(i), &mut self.query, response) {
-                Served::Answer => self.outgoing.push(i as u8),
-                Served::Silence => {}
-                Served::Waiting(block, waiting) => {
-                    let Some(place) = self.shared.place() else {
-                        refuse(&self.query, response);
-                        self.outgoing.push(i as u8);
-                        continue;
-                    };
-                    let mut held = self.shared.hold(&mut self.query, response);
-                    let router = Arc::clone(&router);
-                    let (peer, from) = (*self.receive.peer(i), self.receive.local(i));
-                    let (replies, shared) = (Rc::clone(&self.replies), Rc::clone(&self.shared));
-                    self.shared.tasks.spawn(async move {
-                        let Held { query, response } = &mut *held;
-                        if serve_late(router, block, waiting, query, response).await {
-                            replies.push(
-                                query.edns().is_some(),
-                                std::mem::take(response.wire_vec()),
-                                peer,
-                                from,
-                            );
-                        }
-                        shared.let_go(held);
-                        drop(place);
-                        shared.after_work(clock::now().0);
-                    });
-                }
+        let mut blocks: [Option<&Arc<Block>>; IN_HAND] = [None; IN_HAND];
+        for i in 0..received + IN_HAND - 1 {
+            if i < received {
+                blocks[i % IN_HAND] = self.take_up(&router, i, now);
+            }
+            if let (Some(next), Some(block)) = (i.checked_sub(1), blocks[(i + IN_HAND - 1) % IN_HAND]) {
+                block.look_ahead(&self.queries[next % IN_HAND], Ahead::One);
+            }
+            if let Some(this) = i.checked_sub(IN_HAND - 1)
+                && let Some(block) = blocks[this % IN_HAND].take()
+            {
+                self.run(&router, block, this);
             }
         }
         self.send(socket);
         self.shared.after_work(now.0);
+    }
+
+    /// Takes up query `i` of the batch; returns the block that will answer it, if it is not answered already.
+    fn take_up<'a>(&mut self, router: &'a Arc<Router>, i: usize, now: Mono) -> Option<&'a Arc<Block>> {
+        let (query, response) = (&mut self.queries[i % IN_HAND], &mut self.responses[i]);
+        response.clear();
+        query.transport = Transport::Udp;
+        query.now = now;
+        query.peer = self.receive.peer(i).address();
+        query.local = match self.receive.local(i) {
+            Some(local) => (local.ip, self.state.address.port()).into(),
+            None => self.state.address,
+        };
+        match serve::take_up(router, self.receive.payload(i), query, response) {
+            Ok(block) => {
+                block.look_ahead(query, Ahead::Two);
+                Some(block)
+            }
+            Err(served) => {
+                if matches!(served, Served::Answer) {
+                    self.outgoing.push(i as u8);
+                }
+                None
+            }
+        }
+    }
+
+    /// Answers query `i` of the batch, or leaves it to a task.
+    fn run(&mut self, router: &Arc<Router>, block: &Arc<Block>, i: usize) {
+        let (query, response) = (&mut self.queries[i % IN_HAND], &mut self.responses[i]);
+        match serve::run(router, block, query, response) {
+            Served::Answer => self.outgoing.push(i as u8),
+            Served::Silence => {}
+            Served::Waiting(block, waiting) => {
+                let Some(place) = self.shared.place() else {
+                    refuse(query, response);
+                    self.outgoing.push(i as u8);
+                    return;
+                };
+                let mut held = self.shared.hold(query, response);
+                let router = Arc::clone(router);
+                let (peer, from) = (*self.receive.peer(i), self.receive.local(i));
+                let (replies, shared) = (Rc::clone(&self.replies), Rc::clone(&self.shared));
+                self.shared.tasks.spawn(async move {
+                    let Held { query, response } = &mut *held;
+                    if serve_late(router, block, waiting, query, response).await {
+                        replies.push(query.edns().is_some(), std::mem::take(response.wire_vec()), peer, from);
+                    }
+                    shared.let_go(held);
+                    drop(place);
+                    shared.after_work(clock::now().0);
+                });
+            }
+        }
     }
 
     fn send(&mut self, socket: &UdpSocket) {

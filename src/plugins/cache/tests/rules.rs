@@ -151,6 +151,26 @@ fn ad_is_asked_for_and_told_to_who_asks() {
 }
 
 #[test]
+fn what_plugins_below_make_of_the_query_stays_below() {
+    struct SetsRd(Arc<dyn Plugin>);
+    impl Plugin for SetsRd {
+        fn on_query(&self, cx: &Cx<'_>, query: &mut Query, response: &mut Response) -> Step {
+            query.set_flags(query.flags().with(Flags::RD, true));
+            self.0.on_query(cx, query, response)
+        }
+    }
+    let (built, _) = testing::build(&SPEC, "cache example.org").unwrap();
+    let failing = testing::failing(Rcode::SERVFAIL, "on purpose");
+    let block = testing::block(vec![("cache", Arc::clone(&built[0])), ("below", Arc::new(SetsRd(failing)))]);
+    for name in ["in.example.org", "out.example.net"] {
+        let mut query = testing::query(name, Rtype::A);
+        query.set_flags(Flags(0));
+        testing::ask(&block, &mut query);
+        assert_eq!(query.flags(), Flags(0), "{name}");
+    }
+}
+
+#[test]
 fn do_and_cd_are_asked_for_apart() {
     let bench = Bench::new("cache", address(60));
     let mut variants = Vec::new();
