@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "socket options that no crate wraps; each call is argued where it stands")]
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -171,6 +171,15 @@ pub fn raise_descriptor_limit() {
         // SAFETY: the kernel reads one rlimit, which lives during the call.
         unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
     }
+}
+
+/// Where `address` is bound: all addresses of both families, written as the unspecified IPv6 address, are those of IPv4 on a machine without
+/// IPv6.
+pub fn bindable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() && address.is_ipv6() && !has_ipv6() {
+        return SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+    }
+    address
 }
 
 /// True if this machine can open IPv6 sockets at all.

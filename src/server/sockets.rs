@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::listener::{ListenerSpec, Scheme};
@@ -57,7 +57,7 @@ impl Sockets {
     /// # Errors
     /// [`BindError`].
     pub(super) fn open(spec: &ListenerSpec, workers: usize) -> Result<Self, BindError> {
-        let mut address = bound_address(spec);
+        let mut address = socket::bindable(spec.address);
         let mut tcp: Vec<TcpListener> = Vec::with_capacity(workers);
         for socket in take(spec, Form::Connections, address) {
             tcp.push(socket::adopt_tcp(socket).map_err(failed(spec, Form::Connections))?);
@@ -173,18 +173,9 @@ fn failed(spec: &ListenerSpec, form: Form) -> impl Fn(io::Error) -> BindError {
     move |source| BindError { protocol, address, source }
 }
 
-/// Where a listener is bound: all addresses of both families are those of IPv4 on a machine without IPv6.
-fn bound_address(spec: &ListenerSpec) -> SocketAddr {
-    let address = spec.address;
-    if address.ip().is_unspecified() && address.is_ipv6() && !socket::has_ipv6() {
-        return SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-    }
-    address
-}
-
 /// Makes sure that nobody else has the port of a listener, for each protocol that it speaks.
 pub(super) fn probe(spec: &ListenerSpec) -> Result<(), BindError> {
-    let address = bound_address(spec);
+    let address = socket::bindable(spec.address);
     socket::probe(address, false).map_err(failed(spec, Form::Connections))?;
     if spec.scheme.has_udp() {
         socket::probe(address, true).map_err(failed(spec, Form::Datagrams))?;
