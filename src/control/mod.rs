@@ -6,12 +6,14 @@
 //!  file_watch/ ──FileChanges──► plugins' background tasks, on runtime.rs
 //!        └─► config_watch.rs ──Changed──► instance (reload)
 //!  upgrade/: one process hands over to the next    service.rs: what the service manager is told, and what it gives
+//!  http/ ◄── probes and scrapers: the pages that plugins show
 //! ```
 //!
 //! Nothing here is on a query's way. May use `wire`, `net`, `metrics` and `log`.
 
 pub mod config_watch;
 pub mod file_watch;
+pub mod http;
 pub mod runtime;
 pub mod service;
 pub mod shutdown;

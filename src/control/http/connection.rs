@@ -1,0 +1,160 @@
+//! Connections of one listener: taken up to a number, answered, and ended when a client is too slow.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::{ALLOW, CONNECTION, HeaderName, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::{Method, StatusCode};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::patient::{Patient, RuntimeTimer};
+use super::{Reply, Request, Route, find};
+use crate::control::shutdown::Stop;
+
+/// Connections that a listener has at a time; those beyond are closed at once. A few scrapers and probes need one each, for a moment.
+pub const CONNECTIONS_MAX: usize = 64;
+
+/// The largest head of a request, bytes; over it the answer is 431.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Header fields of a request; over it the answer is 431.
+const HEADERS_MAX: usize = 64;
+
+/// How long a client may take to send a request, to send the next one on the same connection, and to read a response: CoreDNS's limits.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a listener that is full says so.
+const FULL_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long nothing is taken after the kernel had no descriptor for a connection.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// What is served on a listener; a reload exchanges it.
+pub(super) type Routes = ArcSwap<Vec<Route>>;
+
+/// Takes connections of `listener` until the task is aborted.
+pub(super) async fn accept(listener: Arc<TcpListener>, routes: Arc<Routes>, stop: Stop) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut refused = Refused::default();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(AFTER_FAILURE).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            refused.one_more(&listener);
+            continue;
+        };
+        let (routes, stop) = (Arc::clone(&routes), stop.clone());
+        tokio::spawn(async move {
+            serve(stream, routes, stop).await;
+            drop(place);
+        });
+    }
+}
+
+/// Connections that found no place since a line said so.
+#[derive(Default)]
+struct Refused {
+    count: u64,
+    said: Option<Instant>,
+}
+
+impl Refused {
+    fn one_more(&mut self, listener: &TcpListener) {
+        self.count += 1;
+        let now = Instant::now();
+        if self.said.is_none_or(|said| now.duration_since(said) >= FULL_AGAIN) {
+            let address = listener.local_addr().map_or_else(|_| "HTTP".to_owned(), |a| a.to_string());
+            let count = std::mem::take(&mut self.count);
+            tracing::warn!("{address} has {CONNECTIONS_MAX} HTTP connections, its most; refused: {count}");
+            self.said = Some(now);
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, routes: Arc<Routes>, mut stop: Stop) {
+    let service = hyper::service::service_fn(move |request| {
+        let routes = Arc::clone(&routes);
+        async move { Ok::<_, Infallible>(answer(&routes, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(RuntimeTimer)
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .half_close(true)
+        .serve_connection(Patient::new(stream, PATIENCE), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        // What goes wrong with a connection is its client's affair.
+        _ = connection.as_mut() => return,
+        () = stop.stopped() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+async fn answer(routes: &Routes, request: hyper::Request<Incoming>) -> hyper::Response<Whole> {
+    let (head, body) = request.into_parts();
+    let handler = find(&routes.load(), head.uri.path()).map(|route| Arc::clone(&route.handler));
+    let mut response = match handler {
+        None => response_of(Reply::not_found()),
+        Some(_) if head.method != Method::GET && head.method != Method::HEAD => {
+            let mut response = response_of(Reply::text(405, "Method Not Allowed\n"));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+        }
+        Some(handler) => {
+            let path = head.uri.path().to_owned();
+            let query = head.uri.query().unwrap_or_default().to_owned();
+            response_of(handler(Request { path, query }).await)
+        }
+    };
+    if !body.is_end_stream() {
+        // Nobody reads it, so what comes next on the connection could not be told from it.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn response_of(reply: Reply) -> hyper::Response<Whole> {
+    let mut response =
+        hyper::Response::new(Whole(Some(reply.body.into()).filter(|body: &Bytes| !body.is_empty())));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in reply.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+/// A body in one piece.
+struct Whole(Option<Bytes>);
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|body| Ok(Frame::data(body))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, Bytes::len) as u64)
+    }
+}

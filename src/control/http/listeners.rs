@@ -1,0 +1,196 @@
+//! The listeners of a process, and how one configuration's give way to the next one's without refusing a connection.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::Route;
+use super::connection::{self, Routes};
+use crate::control::shutdown::{Stopper, stop_channel};
+use crate::net::socket;
+
+/// Why a listener cannot be opened.
+#[derive(Debug)]
+pub struct OpenError {
+    /// Where.
+    pub address: SocketAddr,
+    /// The kernel's error.
+    pub source: io::Error,
+}
+
+/// In Go's words: `listen tcp :8080: bind: address already in use`.
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, source } = self;
+        f.write_str("listen tcp ")?;
+        if address.ip().is_unspecified() {
+            write!(f, ":{}", address.port())?;
+        } else {
+            write!(f, "{address}")?;
+        }
+        match source.kind() {
+            io::ErrorKind::AddrInUse => f.write_str(": bind: address already in use"),
+            io::ErrorKind::PermissionDenied => f.write_str(": bind: permission denied"),
+            io::ErrorKind::AddrNotAvailable => f.write_str(": bind: cannot assign requested address"),
+            _ => write!(f, ": {source}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// The listeners that are open, by the address as configured (port 0: the kernel has chosen one).
+pub struct Listeners {
+    control: Handle,
+    open: BTreeMap<SocketAddr, Listener>,
+    /// Sockets of a predecessor, until the first configuration has taken what it wants.
+    inherited: BTreeMap<SocketAddr, std::net::TcpListener>,
+}
+
+struct Listener {
+    socket: Arc<TcpListener>,
+    routes: Arc<Routes>,
+    accepting: AbortHandle,
+    stopper: Stopper,
+}
+
+/// Sockets that the next configuration needs besides those that are open; nothing is served on them yet.
+#[must_use = "the sockets close again"]
+#[derive(Default)]
+pub struct Opened(BTreeMap<SocketAddr, std::net::TcpListener>);
+
+impl Listeners {
+    /// None yet; connections will be served on `control`.
+    pub fn new(control: Handle) -> Self {
+        Self { control, open: BTreeMap::new(), inherited: BTreeMap::new() }
+    }
+
+    /// Takes a listening socket of a predecessor for `address`, as [`Self::sockets`] named it there. What the first configuration does not
+    /// want is closed.
+    pub fn inherit(&mut self, address: SocketAddr, socket: std::net::TcpListener) {
+        self.inherited.insert(address, socket);
+    }
+
+    /// The listening sockets for a successor, by the address as configured.
+    pub fn sockets(&self) -> impl Iterator<Item = (SocketAddr, BorrowedFd<'_>)> {
+        self.open.iter().map(|(address, listener)| (*address, listener.socket.as_fd()))
+    }
+
+    /// Opens what `addresses` want and is not open yet. Nothing that is served changes.
+    ///
+    /// # Errors
+    /// [`OpenError`] of the first address that cannot be opened: somebody else has it, it is not of this machine, or its port needs a right.
+    pub fn open(&self, addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Opened, OpenError> {
+        let mut wanted: Vec<SocketAddr> = addresses.into_iter().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let failed = |address| move |source| OpenError { address, source };
+        let mut opened = Opened::default();
+        let is_new = |address: &SocketAddr| !self.open.contains_key(address);
+        for &address in wanted.iter().filter(|a| is_new(a)) {
+            if let Some(socket) = self.inherited.get(&address) {
+                opened.0.insert(address, socket.try_clone().map_err(failed(address))?);
+            }
+        }
+        let missing: Vec<SocketAddr> =
+            wanted.into_iter().filter(|a| is_new(a) && !opened.0.contains_key(a)).collect();
+        // All of them before the first is opened: a wildcard's socket would stand in the way of that of one address.
+        for &address in missing.iter().filter(|address| !self.overlaps(**address)) {
+            socket::probe(socket::bindable(address), false).map_err(failed(address))?;
+        }
+        for address in missing {
+            let socket = socket::tcp_listener(socket::bindable(address)).map_err(failed(address))?;
+            opened.0.insert(address, socket);
+        }
+        Ok(opened)
+    }
+
+    /// Whether a socket of ours has the port of `address` already, so that a probe could not tell us from others.
+    fn overlaps(&self, address: SocketAddr) -> bool {
+        self.open.keys().chain(self.inherited.keys()).any(|ours| {
+            ours.port() == address.port()
+                && (ours.ip() == address.ip() || ours.ip().is_unspecified() || address.ip().is_unspecified())
+        })
+    }
+
+    /// Serves exactly `wanted` from now on: on sockets that stay, the next request is answered by the new routes; those in `opened` begin
+    /// to be served; what is not wanted any more is closed once its requests are answered.
+    pub fn serve(&mut self, wanted: impl IntoIterator<Item = (SocketAddr, Vec<Route>)>, mut opened: Opened) {
+        let mut left = std::mem::take(&mut self.open);
+        for (address, routes) in wanted {
+            if let Some(listener) = left.remove(&address) {
+                listener.routes.store(Arc::new(routes));
+                self.open.insert(address, listener);
+            } else if let Some(socket) = opened.0.remove(&address) {
+                match self.start(socket, routes) {
+                    Ok(listener) => drop(self.open.insert(address, listener)),
+                    Err(error) => tracing::error!("{}", OpenError { address, source: error }),
+                }
+            }
+        }
+        self.inherited.clear();
+    }
+
+    fn start(&self, socket: std::net::TcpListener, routes: Vec<Route>) -> io::Result<Listener> {
+        let _runtime = self.control.enter();
+        socket.set_nonblocking(true)?;
+        let socket = Arc::new(TcpListener::from_std(socket)?);
+        let routes = Arc::new(ArcSwap::from_pointee(routes));
+        let (stopper, stop) = stop_channel();
+        let accepting = self
+            .control
+            .spawn(connection::accept(Arc::clone(&socket), Arc::clone(&routes), stop))
+            .abort_handle();
+        Ok(Listener { socket, routes, accepting, stopper })
+    }
+
+    /// The process was told to end: takes away the routes that end at once, and closes listeners that have no other.
+    pub fn begin_end(&mut self) {
+        self.open.retain(|_, listener| {
+            let rest: Vec<Route> =
+                listener.routes.load().iter().filter(|route| !route.ends_at_once).cloned().collect();
+            let stays = !rest.is_empty();
+            listener.routes.store(Arc::new(rest));
+            stays
+        });
+    }
+
+    /// Closes all listeners and waits, `limit` at most, until requests that came before are answered.
+    pub async fn close(&mut self, limit: Duration) {
+        let listeners = std::mem::take(&mut self.open);
+        let until = tokio::time::Instant::now() + limit;
+        for listener in listeners.values() {
+            listener.close();
+        }
+        for listener in listeners.values() {
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            listener.stopper.stop_and_wait(left).await;
+        }
+    }
+}
+
+impl Listener {
+    fn close(&self) {
+        self.accepting.abort();
+        self.stopper.stop();
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

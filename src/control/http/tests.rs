@@ -1,0 +1,285 @@
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use super::*;
+use crate::control::runtime::ControlRuntime;
+
+/// As long as a machine that is busy with other things may take.
+const LONG: std::time::Duration = std::time::Duration::from_secs(60);
+
+fn route(path: &'static str, body: &'static str) -> Route {
+    Route { path, handler: at_once(move |_| Reply::text(200, body)), ends_at_once: false }
+}
+
+fn any() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// Listeners with `routes` on a port that the kernel chose.
+fn served(runtime: &ControlRuntime, routes: Vec<Route>) -> (Listeners, SocketAddr) {
+    let mut listeners = Listeners::new(runtime.handle().clone());
+    let opened = listeners.open([any()]).unwrap();
+    listeners.serve([(any(), routes)], opened);
+    let address = bound(&listeners);
+    (listeners, address)
+}
+
+fn bound(listeners: &Listeners) -> SocketAddr {
+    let (_, socket) = listeners.sockets().next().unwrap();
+    StdListener::from(socket.try_clone_to_owned().unwrap()).local_addr().unwrap()
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream.set_write_timeout(Some(LONG)).unwrap();
+    stream
+}
+
+/// All that comes in answer to `request`, up to the end of the connection.
+fn exchange(address: SocketAddr, request: &str) -> String {
+    let mut stream = connect(address);
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    // A reset behind the answer takes nothing away from it.
+    let _ = stream.read_to_string(&mut text);
+    text
+}
+
+fn get(address: SocketAddr, path: &str) -> String {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or("none")
+}
+
+#[test]
+fn paths_are_answered_and_others_are_not_found() {
+    let runtime = ControlRuntime::start().unwrap();
+    let (_listeners, address) =
+        served(&runtime, vec![route("/health", "OK"), route("/debug/", "all"), route("/debug/one", "one")]);
+    for (path, want) in [("/health", "OK"), ("/health?x=1", "OK"), ("/debug/x", "all"), ("/debug/one", "one")]
+    {
+        let answer = get(address, path);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with(want), "{path}: {answer}");
+        assert!(answer.contains("content-type: text/plain; charset=utf-8\r\n"), "{answer}");
+    }
+    for path in ["/", "/Health", "/health/", "//health", "/debug", "*"] {
+        let answer = get(address, path);
+        assert_eq!(status(&answer), "404", "{path}");
+        assert!(answer.ends_with("\r\n\r\n404 page not found\n"));
+    }
+}
+
+#[test]
+fn only_get_and_head_are_methods() {
+    let runtime = ControlRuntime::start().unwrap();
+    let (_listeners, address) = served(&runtime, vec![route("/health", "OK")]);
+    let head = exchange(address, "HEAD /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    assert!(head.contains("content-length: 2\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"] {
+        let answer =
+            exchange(address, &format!("{method} /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+        assert_eq!(status(&answer), "405", "{method}");
+        assert!(answer.contains("allow: GET, HEAD\r\n"), "{answer}");
+    }
+    // A body that nobody reads ends the connection rather than be taken for the next request.
+    let answer = exchange(
+        address,
+        "POST /health HTTP/1.1\r\nhost: x\r\ncontent-length: 30\r\n\r\nGET /health HTTP/1.1",
+    );
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+}
+
+#[test]
+fn what_is_no_request_is_refused() {
+    let runtime = ControlRuntime::start().unwrap();
+    let (_listeners, address) = served(&runtime, vec![route("/health", "OK")]);
+    let long = "x".repeat(2 * HEAD_BYTES_MAX);
+    let check = |request: &str, want: &[&str]| {
+        let answer = exchange(address, request);
+        assert!(want.contains(&status(&answer)), "{answer:?}");
+    };
+    check(&format!("GET /health HTTP/1.1\r\nhost: x\r\nlong: {long}\r\n\r\n"), &["431"]);
+    check(&format!("GET /{long} HTTP/1.1\r\nhost: x\r\n\r\n"), &["414", "431"]);
+    check(&format!("GET /health HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(100)), &["431"]);
+    check("\0\u{1}\u{2}\r\n\r\n", &["400"]);
+    check("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &["400", "none"]);
+    assert_eq!(status(&get(address, "/health")), "200");
+}
+
+#[test]
+fn a_client_that_never_sends_or_never_reads_loses_its_place() {
+    let runtime = ControlRuntime::start().unwrap();
+    let huge = Arc::new(vec![b'x'; 32 << 20]);
+    let handler = at_once(move |_| Reply::text(200, huge.as_slice()));
+    let (_listeners, address) = served(&runtime, vec![Route { path: "/huge", handler, ends_at_once: false }]);
+    let begun = Instant::now();
+    let mut silent = connect(address);
+    let mut slow = connect(address);
+    slow.write_all(b"GET /huge HT").unwrap();
+    let mut deaf = connect(address);
+    deaf.write_all(b"GET /huge HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut idle = connect(address);
+    idle.write_all(b"GET /none HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    for stream in [&mut silent, &mut slow, &mut idle] {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    }
+    // The kernel has kept what it could; then the connection is at its end, and not all has come.
+    let mut got = 0;
+    let mut piece = [0; 1 << 16];
+    // Begins to read when the server has given up; what was sent before is still there.
+    while let Ok(n) = deaf.read(&mut piece) {
+        got += n;
+        if n == 0 {
+            break;
+        }
+    }
+    assert!(begun.elapsed() >= PATIENCE - std::time::Duration::from_millis(500));
+    assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
+    assert!(got < 64 << 20);
+}
+
+#[test]
+fn over_the_limit_the_newest_connection_is_closed() {
+    let runtime = ControlRuntime::start().unwrap();
+    let (_listeners, address) = served(&runtime, vec![route("/health", "OK")]);
+    // Each has been answered once, so that it has its place.
+    let mut taken: Vec<TcpStream> = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        let mut stream = connect(address);
+        stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+        taken.push(stream);
+    }
+    assert_eq!(exchange(address, "GET /health HTTP/1.1\r\nhost: x\r\n\r\n"), "");
+    drop(taken.pop());
+    let begun = Instant::now();
+    while status(&get(address, "/health")) != "200" {
+        assert!(begun.elapsed() < LONG, "the place is free again");
+    }
+}
+
+#[test]
+fn routes_are_exchanged_without_refusing_a_connection() {
+    let runtime = ControlRuntime::start().unwrap();
+    let (mut listeners, address) = served(&runtime, vec![route("/health", "old")]);
+    // A connection that stays open sees the change, too.
+    let mut kept = connect(address);
+    let mut ask = |want: &str| {
+        kept.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        let mut space = [0; 1024];
+        let length = kept.read(&mut space).unwrap();
+        let text = String::from_utf8_lossy(&space[..length]).into_owned();
+        assert!(text.ends_with(want), "{text}");
+    };
+    ask("old");
+    let (stop, stopped) = mpsc::channel::<()>();
+    let asking = std::thread::spawn(move || {
+        let mut answered = 0;
+        while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            assert_eq!(status(&get(address, "/health")), "200");
+            answered += 1;
+        }
+        answered
+    });
+    for _ in 0..200 {
+        let opened = listeners.open([any()]).unwrap();
+        listeners.serve([(any(), vec![route("/health", "new")])], opened);
+    }
+    drop(stop);
+    assert!(asking.join().unwrap() > 0);
+    ask("new");
+}
+
+#[test]
+fn an_address_that_somebody_has_is_an_error_and_changes_nothing() {
+    let runtime = ControlRuntime::start().unwrap();
+    let (mut listeners, address) = served(&runtime, vec![route("/health", "OK")]);
+    let other = StdListener::bind(any()).unwrap();
+    let busy = other.local_addr().unwrap();
+    let error = listeners.open([any(), busy]).err().unwrap();
+    assert_eq!(error.to_string(), format!("listen tcp {busy}: bind: address already in use"));
+    let error = listeners.open([SocketAddr::from(([192, 0, 2, 1], 80))]).err().unwrap();
+    assert_eq!(error.to_string(), "listen tcp 192.0.2.1:80: bind: cannot assign requested address");
+    assert_eq!(status(&get(address, "/health")), "200");
+    drop(other);
+    let opened = listeners.open([busy]).unwrap();
+    listeners.serve([(busy, vec![route("/ready", "OK")])], opened);
+    assert_eq!(status(&get(busy, "/ready")), "200");
+    assert!(TcpStream::connect(address).is_err(), "what is not wanted is closed");
+}
+
+#[test]
+fn one_address_and_all_share_a_port_of_ours() {
+    let runtime = ControlRuntime::start().unwrap();
+    let (mut listeners, one) = served(&runtime, Vec::new());
+    let all: SocketAddr = SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), one.port());
+    let opened = listeners.open([any()]).unwrap();
+    listeners.serve([], opened);
+    for wanted in [vec![one, all], vec![all], vec![one], vec![all, one]] {
+        let opened = listeners.open(wanted.iter().copied()).unwrap();
+        let routes = |address: &SocketAddr| if *address == one { "one" } else { "all" };
+        listeners.serve(wanted.iter().map(|a| (*a, vec![route("/x", routes(a))])), opened);
+        let want = if wanted.contains(&one) { "one" } else { "all" };
+        assert!(get(one, "/x").ends_with(want), "{wanted:?}");
+    }
+}
+
+#[test]
+fn a_successor_takes_the_sockets() {
+    let runtime = ControlRuntime::start().unwrap();
+    let (old, address) = served(&runtime, vec![route("/health", "old")]);
+    let mut new = Listeners::new(runtime.handle().clone());
+    for (key, socket) in old.sockets() {
+        new.inherit(key, socket.try_clone_to_owned().unwrap().into());
+    }
+    let opened = new.open([any()]).unwrap();
+    new.serve([(any(), vec![route("/health", "new")])], opened);
+    assert_eq!(bound(&new), address);
+    drop(old);
+    assert!(get(address, "/health").ends_with("new"));
+}
+
+#[test]
+fn at_the_end_some_routes_go_first_and_requests_are_answered() {
+    let runtime = ControlRuntime::start().unwrap();
+    let both = SocketAddr::from(([127, 0, 0, 2], 0));
+    let ready = || Route { ends_at_once: true, ..route("/ready", "OK") };
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    let released = Arc::new(tokio::sync::Mutex::new(Some(released)));
+    let (began, begun) = mpsc::channel();
+    let slow: Handler = Arc::new(move |_| {
+        let (released, began) = (Arc::clone(&released), began.clone());
+        Box::pin(async move {
+            let _ = began.send(());
+            if let Some(released) = released.lock().await.take() {
+                let _ = released.await;
+            }
+            Reply::text(200, "done")
+        })
+    });
+    let mut listeners = Listeners::new(runtime.handle().clone());
+    let opened = listeners.open([any(), both]).unwrap();
+    let health = Route { path: "/health", handler: slow, ends_at_once: false };
+    listeners.serve([(any(), vec![ready()]), (both, vec![health, ready()])], opened);
+    let at = |listeners: &Listeners, key| {
+        let (_, socket) = listeners.sockets().find(|(address, _)| *address == key).unwrap();
+        StdListener::from(socket.try_clone_to_owned().unwrap()).local_addr().unwrap()
+    };
+    let (alone, together) = (at(&listeners, any()), at(&listeners, both));
+    listeners.begin_end();
+    assert!(TcpStream::connect(alone).is_err(), "no route is left there");
+    assert_eq!(status(&get(together, "/ready")), "404");
+    let asking = std::thread::spawn(move || get(together, "/health"));
+    begun.recv_timeout(LONG).unwrap();
+    let closing = runtime.handle().spawn(async move { listeners.close(LONG).await });
+    release.send(()).unwrap();
+    assert!(asking.join().unwrap().ends_with("done"));
+    runtime.block_on(closing).unwrap();
+    assert!(TcpStream::connect(together).is_err());
+}
