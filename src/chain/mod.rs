@@ -21,11 +21,13 @@ pub mod driver;
 mod extensions;
 mod intern;
 mod metadata;
+mod pages;
 mod plugin;
 mod query;
 mod response;
 mod router;
 mod setup;
+mod shared;
 mod spec;
 #[cfg(test)]
 pub mod testing;
@@ -36,9 +38,13 @@ pub use driver::{Below, Top};
 pub use extensions::Extensions;
 pub use intern::intern;
 pub use metadata::{Metadata, MetadataSource};
+pub use pages::{Page, PageAddress};
 pub use plugin::{Ahead, Cx, Failure, Late, Later, Plugin, Step};
 pub use query::{Query, Transport};
 pub use response::{Response, State};
 pub use router::{Filter, Router};
-pub use setup::{Background, BlockSetup, Built, ReloadSettings, Setup, StartHook};
+pub use setup::{
+    Background, BlockSetup, Built, EndHook, Labels, PlacedHook, Places, ReloadSettings, Setup, StartHook,
+};
+pub use shared::Shared;
 pub use spec::{PluginSpec, Repeat};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::capability::Capabilities;
-use super::{MetadataSource, Plugin, Query};
+use super::{MetadataSource, Page, Plugin, Query, Shared};
 use crate::config::{self, Address, Diagnostic, Directive, Word};
 use crate::wire::Name;
 
@@ -20,6 +20,34 @@ pub type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What runs when the instance starts serving.
 pub type StartHook = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
+/// What runs when the process is told to end, while DNS and the pages are still served: each waits for the one before, in the order of the
+/// plugins, then of the blocks.
+pub type EndHook = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What runs once all blocks are built and known to be good.
+pub type PlacedHook = Box<dyn FnOnce(&Places<'_>) + Send>;
+
+/// What is known of a block when all are built.
+pub struct Places<'a> {
+    /// The labels of the queries that may come to it.
+    pub labels: &'a [Labels],
+    /// The names of the plugins that its queries pass, in the order of the chain.
+    pub plugins: &'a [&'static str],
+    /// What its plugins offer.
+    pub capabilities: &'a Capabilities,
+}
+
+/// A listener, a zone and a view, as a query has them and as metrics name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Labels {
+    /// See [`Query::server`].
+    pub server: &'static str,
+    /// See [`Query::zone`].
+    pub zone: &'static str,
+    /// See [`Query::view`].
+    pub view: &'static str,
+}
 
 /// What one plugin sees of its block while it is built, and what it may set there.
 pub struct Setup<'a> {
@@ -62,6 +90,14 @@ pub struct BlockSetup {
     pub on_stop: Vec<Box<dyn FnOnce() + Send>>,
     /// How the configuration is watched for changes (`reload`); `None`: it is not. Counts for the process: the last block that has one.
     pub reload: Option<ReloadSettings>,
+    /// Pages to be served over HTTP.
+    pub pages: Vec<Page>,
+    /// What to do once all blocks are built; never run for a configuration that is refused or only checked by half.
+    pub when_placed: Vec<PlacedHook>,
+    /// What to wait for when the process is told to end.
+    pub on_end: Vec<EndHook>,
+    /// What the blocks of the configuration have together.
+    pub shared: Arc<Shared>,
     /// What plugins accept, but is probably not what was meant.
     pub warnings: Vec<Diagnostic>,
     marks: usize,

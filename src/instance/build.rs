@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use super::banner;
 use super::load::seen;
+use super::pages::{self, PagePlan};
+use crate::chain::capability::Capabilities;
 use crate::chain::{
-    Background, Block, BlockBuilder, BlockSetup, ReloadSettings, Repeat, Router, Setup, StartHook, intern,
+    Background, Block, BlockBuilder, BlockSetup, EndHook, Labels, Page, PlacedHook, Places, ReloadSettings,
+    Repeat, Router, Setup, Shared, StartHook, intern,
 };
 use crate::config::{
     self, Address, Claim, Config, Diagnostic, Directive, Refused, Scheme, ServerBlock, SourceMap,
@@ -37,6 +40,8 @@ pub struct Plan {
     pub(super) background: Vec<Background>,
     pub(super) on_start: Vec<StartHook>,
     pub(super) on_stop: Vec<Box<dyn FnOnce() + Send>>,
+    pub(super) pages: PagePlan,
+    pub(super) on_end: Vec<EndHook>,
 }
 
 impl Plan {
@@ -60,6 +65,16 @@ struct Built {
     bind: Vec<(IpAddr, u32)>,
     served: bool,
     block: Arc<Block>,
+    capabilities: Capabilities,
+    when_placed: Vec<PlacedHook>,
+}
+
+/// What blocks leave for the whole configuration; the number is the plugin's place in the order.
+#[derive(Default)]
+struct Gathered {
+    shared: Arc<Shared>,
+    pages: Vec<(usize, Page)>,
+    on_end: Vec<(usize, EndHook)>,
 }
 
 /// Builds all blocks of `config`; `dns_port` is the port of keys without one.
@@ -81,29 +96,48 @@ pub(super) fn build(config: Config, dns_port: u16) -> Result<Plan, Refused> {
         background: Vec::new(),
         on_start: Vec::new(),
         on_stop: Vec::new(),
+        pages: PagePlan::default(),
+        on_end: Vec::new(),
     };
+    let mut gathered = Gathered::default();
     let mut built = Vec::new();
     for source in &config.blocks {
-        match build_block(source, dns_port, &mut plan) {
+        match build_block(source, dns_port, &mut plan, &mut gathered) {
             Ok(block) => built.push(block),
             Err(found) => errors.extend(found),
         }
     }
     errors.extend(duplicates(&built));
+    let Gathered { mut pages, mut on_end, .. } = gathered;
+    // Both stable: within a plugin it is the order of the blocks.
+    pages.sort_by_key(|(plugin, _)| *plugin);
+    on_end.sort_by_key(|(plugin, _)| *plugin);
+    plan.on_end = on_end.into_iter().map(|(_, hook)| hook).collect();
+    match pages::plan(pages.into_iter().map(|(_, page)| page)) {
+        Ok(pages) => plan.pages = pages,
+        Err(conflicts) => errors.extend(conflicts),
+    }
     if !errors.is_empty() {
         return Err(Refused { errors, warnings: plan.warnings, sources: plan.sources });
     }
+    built.iter_mut().for_each(tell_places);
     listen(built, &mut plan);
     Ok(plan)
 }
 
-fn build_block(source: &ServerBlock, dns_port: u16, plan: &mut Plan) -> Result<Built, Vec<Diagnostic>> {
+fn build_block(
+    source: &ServerBlock,
+    dns_port: u16,
+    plan: &mut Plan,
+    gathered: &mut Gathered,
+) -> Result<Built, Vec<Diagnostic>> {
     let addresses = config::addresses(source, dns_port)?;
     let mut errors: Vec<Diagnostic> = addresses.iter().filter_map(unserved_scheme).collect();
     let zones: Vec<Name> = addresses.iter().filter_map(|a| Name::from_text(&a.zone).ok()).collect();
     let mut setup = BlockSetup::default();
+    setup.shared = Arc::clone(&gathered.shared);
     let mut builder = BlockBuilder::default();
-    for spec in plugins::ORDER {
+    for (place, spec) in plugins::ORDER.iter().enumerate() {
         let directives: Vec<&Directive> = source.named(spec.name).collect();
         let Some(first) = directives.first() else { continue };
         if spec.repeat == Repeat::Once
@@ -119,6 +153,8 @@ fn build_block(source: &ServerBlock, dns_port: u16, plan: &mut Plan) -> Result<B
             Err(found) => errors.extend(found.into_iter().map(|e| e.in_plugin(spec.name))),
         }
         plan.warnings.extend(setup.warnings.drain(..).map(|warning| warning.in_plugin(spec.name)));
+        gathered.pages.extend(setup.pages.drain(..).map(|page| (place, page)));
+        gathered.on_end.extend(setup.on_end.drain(..).map(|hook| (place, hook)));
     }
     if !errors.is_empty() {
         return Err(errors);
@@ -139,7 +175,43 @@ fn build_block(source: &ServerBlock, dns_port: u16, plan: &mut Plan) -> Result<B
         bind: setup.bind,
         served: !setup.bind_excludes_all,
         block: Arc::new(builder.build()),
+        capabilities: setup.capabilities,
+        when_placed: setup.when_placed,
     })
+}
+
+/// Tells the plugins of a block where it stands.
+fn tell_places(built: &mut Built) {
+    let hooks = std::mem::take(&mut built.when_placed);
+    if hooks.is_empty() {
+        return;
+    }
+    let labels: Vec<Labels> = built
+        .addresses
+        .iter()
+        .flat_map(|address| built.locals(address).map(move |local| (address, local)))
+        .filter_map(|(address, local)| {
+            let zone = Name::from_text(&address.zone).ok()?.to_string();
+            Some(Labels { server: intern(&label(address.scheme, local)), zone: intern(&zone), view: "" })
+        })
+        .collect();
+    let plugins: Vec<&'static str> = built.block.plugin_names().collect();
+    let places = Places { labels: &labels, plugins: &plugins, capabilities: &built.capabilities };
+    hooks.into_iter().for_each(|hook| hook(&places));
+}
+
+impl Built {
+    /// Where `address`, one of its own, is listened to.
+    fn locals(&self, address: &Address) -> impl Iterator<Item = SocketAddr> + use<> {
+        let everywhere = [(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0)];
+        let locals = match (self.served, self.bind.is_empty()) {
+            (false, _) => Vec::new(),
+            (true, true) => everywhere.to_vec(),
+            (true, false) => self.bind.clone(),
+        };
+        let port = address.port;
+        locals.into_iter().map(move |(ip, interface)| local_address(ip, port, interface))
+    }
 }
 
 /// What waypost does not serve yet is refused, by name.
@@ -170,22 +242,17 @@ type Place = (Scheme, SocketAddr);
 /// Groups the blocks by listener, as CoreDNS does: one for each scheme, local address and port.
 fn listen(built: Vec<Built>, plan: &mut Plan) {
     let mut routers: BTreeMap<Place, (Router, Vec<String>)> = BTreeMap::new();
-    for Built { addresses, bind, served, block } in built {
-        if !served {
-            continue;
-        }
-        for Address { scheme, zone, port, .. } in addresses {
-            let everywhere = [(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0)];
-            let locals = if bind.is_empty() { &everywhere[..] } else { &bind[..] };
-            for &(ip, interface) in locals {
-                let local = local_address(ip, port, interface);
+    for built in built {
+        for address in &built.addresses {
+            let Address { scheme, zone, .. } = address;
+            for local in built.locals(address) {
                 let (router, zones) = routers
-                    .entry((scheme, local))
-                    .or_insert_with(|| (Router::new(intern(&label(scheme, local))), Vec::new()));
-                if let Ok(name) = Name::from_text(&zone) {
-                    router.add(&name, &block, "", None);
+                    .entry((*scheme, local))
+                    .or_insert_with(|| (Router::new(intern(&label(*scheme, local))), Vec::new()));
+                if let Ok(name) = Name::from_text(zone) {
+                    router.add(&name, &built.block, "", None);
                 }
-                if !zones.contains(&zone) {
+                if !zones.contains(zone) {
                     zones.push(zone.clone());
                 }
             }

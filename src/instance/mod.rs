@@ -12,6 +12,7 @@
 mod banner;
 mod build;
 mod load;
+mod pages;
 mod running;
 
 pub use banner::platform;

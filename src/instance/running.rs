@@ -12,8 +12,10 @@ use tokio::task::AbortHandle;
 use super::banner;
 use super::build::{Plan, build};
 use super::load::{LoadError, Source, load, load_any_directives, look};
+use crate::chain::EndHook;
 use crate::config::{Diagnostic, Refused, SourceMap, sort_by_place};
 use crate::control::config_watch::{self, Changed};
+use crate::control::http::Listeners;
 use crate::log;
 use crate::server::{BindError, Pulse, Server};
 
@@ -24,6 +26,7 @@ pub struct Running {
     control: Handle,
     changed: mpsc::Sender<Changed>,
     server: Server,
+    pages: Listeners,
     live: Live,
 }
 
@@ -32,6 +35,7 @@ struct Live {
     tasks: Vec<AbortHandle>,
     watch: Option<Watch>,
     on_stop: Vec<Box<dyn FnOnce() + Send>>,
+    on_end: Vec<EndHook>,
 }
 
 /// The watch on the files of a configuration.
@@ -52,6 +56,8 @@ pub enum StartError {
     Emptied(std::path::PathBuf),
     /// A plugin could not start.
     Plugin(String),
+    /// A page cannot be served over HTTP: which, of which plugin, and why.
+    Page(String),
     /// A socket could not be opened.
     Bind(BindError),
     /// The system has no threads or descriptors for workers.
@@ -68,7 +74,7 @@ impl fmt::Display for StartError {
             Self::Emptied(path) => {
                 write!(f, "{} has no server block any more; what it said before is served on", path.display())
             }
-            Self::Plugin(text) => f.write_str(text),
+            Self::Plugin(text) | Self::Page(text) => f.write_str(text),
             Self::Bind(error) => error.fmt(f),
             Self::Workers(error) => write!(f, "starting workers: {error}"),
         }
@@ -92,6 +98,9 @@ impl From<LoadError> for StartError {
         }
     }
 }
+
+/// How long pages that were asked for before the end may take to be read.
+const PAGES_STOP_LIMIT: Duration = Duration::from_secs(1);
 
 /// How [`Running::stop`] went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,11 +128,14 @@ impl Running {
         warn(&plan.warnings, &plan.sources);
         plan.run_start_hooks().map_err(StartError::Plugin)?;
         crate::net::socket::raise_descriptor_limit();
+        let mut pages = Listeners::new(control.clone());
+        let opened = plan.pages.open(&pages, &plan.sources).map_err(StartError::Page)?;
         let mut server = Server::start(workers).map_err(StartError::Workers)?;
         server.apply(&plan.listeners).map_err(StartError::Bind)?;
+        std::mem::take(&mut plan.pages).serve(&mut pages, opened);
         log::set_debug(plan.debug);
         let live = Live::enter(&mut plan, control, &source, &changed, None);
-        Ok((Self { source, dns_port, control: control.clone(), changed, server, live }, plan))
+        Ok((Self { source, dns_port, control: control.clone(), changed, server, pages, live }, plan))
     }
 
     /// Work that reads the configuration again and gives the plan of the successor. It may block, as names of hosts are looked up.
@@ -146,7 +158,9 @@ impl Running {
     pub fn exchange(&mut self, mut plan: Plan) -> Result<(), StartError> {
         warn(&plan.warnings, &plan.sources);
         plan.run_start_hooks().map_err(StartError::Plugin)?;
+        let opened = plan.pages.open(&self.pages, &plan.sources).map_err(StartError::Page)?;
         self.server.apply(&plan.listeners).map_err(StartError::Bind)?;
+        std::mem::take(&mut plan.pages).serve(&mut self.pages, opened);
         log::set_debug(plan.debug);
         let watched_every = self.live.watched_every();
         let new = Live::enter(&mut plan, &self.control, &self.source, &self.changed, watched_every);
@@ -193,8 +207,14 @@ impl Running {
         self.server.close();
     }
 
-    /// Takes no new queries, answers those that wait, at most for `limit`, and ends.
-    pub fn stop(self, limit: Duration) -> Ended {
+    /// Waits for what plugins want to wait for while all is served (`health`'s lameduck), then takes no new queries, answers those that
+    /// wait, at most for `limit`, and ends. Blocks; must not be called from a task of the control plane.
+    pub fn stop(mut self, limit: Duration) -> Ended {
+        self.pages.begin_end();
+        for hook in std::mem::take(&mut self.live.on_end) {
+            self.control.block_on(hook);
+        }
+        self.control.block_on(self.pages.close(limit.min(PAGES_STOP_LIMIT)));
         let clean = self.server.stop(limit);
         self.live.leave();
         if clean { Ended::Clean } else { Ended::CutOff }
@@ -229,7 +249,8 @@ impl Live {
             }
             _ => None,
         };
-        Self { tasks, watch, on_stop: std::mem::take(&mut plan.on_stop) }
+        let (on_stop, on_end) = (std::mem::take(&mut plan.on_stop), std::mem::take(&mut plan.on_end));
+        Self { tasks, watch, on_stop, on_end }
     }
 
     /// How often the files are looked at, if they are.
