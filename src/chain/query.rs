@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{Extensions, Metadata, Mono};
 use crate::wire::query::{self as wire_query, Facts, Rejection};
-use crate::wire::{Class, Edns, Flags, Name, NameHasher, Opcode, Rtype, edns, header};
+use crate::wire::{Class, Edns, Flags, Name, NameHasher, Opcode, Rtype, edns, header, size};
 
 /// How the query came; CoreDNS knows UDP and TCP, everything over a stream counts as the latter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -152,6 +152,17 @@ impl Query {
     pub fn set_flags(&mut self, flags: Flags) {
         self.facts.flags = flags;
         flags.write(&mut self.wire);
+    }
+
+    /// The length of the message with all names written out and without what stands behind its last record, bytes: what `log` and
+    /// metrics show.
+    pub fn uncompressed_size(&self) -> usize {
+        let [_, answers, authorities, additionals] = header::counts(&self.wire);
+        match (answers, authorities, additionals, &self.facts.edns) {
+            (0, 0, 0, _) => self.facts.question_end,
+            (0, 0, 1, Some(edns)) => edns.options.end,
+            _ => size::uncompressed(&self.wire).unwrap_or(self.wire.len()),
+        }
     }
 
     /// The lower-cased QNAME.

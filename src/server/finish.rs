@@ -10,7 +10,7 @@ use crate::wire::{Flags, Rcode, compose, edns, header, truncate};
 pub(super) fn finish(query: &Query, response: &mut Response) -> bool {
     match response.state() {
         State::Written => {}
-        State::Failed(rcode @ (Rcode::SERVFAIL | Rcode::REFUSED | Rcode::FORMERR | Rcode::NOTIMP)) => {
+        State::Failed(rcode) if rcode.is_written_by_server() => {
             let flags = compose::reply_flags(query.flags()).with_rcode(rcode);
             compose::start(response.wire_vec(), query.wire(), query.question_end(), flags);
         }

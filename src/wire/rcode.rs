@@ -48,6 +48,13 @@ rcodes! {
     BADCOOKIE = 23, "BADCOOKIE", "Bad or missing server cookie (RFC 7873).";
 }
 
+impl Rcode {
+    /// Whether the server answers with this code in place of a plugin that failed with it; with others it does not answer.
+    pub const fn is_written_by_server(self) -> bool {
+        matches!(self, Self::SERVFAIL | Self::REFUSED | Self::FORMERR | Self::NOTIMP)
+    }
+}
+
 impl fmt::Display for Rcode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.mnemonic() {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::cursor::{Cursor, Short};
 use crate::chain::{Query, Response, State, Transport};
 use crate::log::{push_decimal, push_ip};
-use crate::wire::{Class, Flags, Outcome, Rcode, Rtype, compose, header, size};
+use crate::wire::{Class, Flags, Outcome, Rcode, Rtype, compose};
 
 /// CoreDNS's default format.
 pub(super) const COMMON: &str = r#"{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}"#;
@@ -132,7 +132,7 @@ impl Format {
                     Transport::Udp => const { &short::<4>("udp") },
                     Transport::Tcp => const { &short("tcp") },
                 }),
-                Piece::Size => line.large_decimal(query_size(query)),
+                Piece::Size => line.large_decimal(query.uncompressed_size()),
                 Piece::Remote => push_address(&mut line, query.peer, links),
                 Piece::Port => line.decimal(query.peer.port()),
                 Piece::Local => push_address(&mut line, query.local, links),
@@ -206,7 +206,7 @@ impl<'a> Logged<'a> {
                 size: response.uncompressed_size(),
                 ..nothing
             },
-            State::Failed(rcode) if is_answered_by_server(rcode) => Self {
+            State::Failed(rcode) if rcode.is_written_by_server() => Self {
                 rcode: Some(rcode),
                 flags: Some(compose::reply_flags(query.flags())),
                 size: query.question_end(),
@@ -227,7 +227,7 @@ fn flags_as_sent(query: &Query, response: &Response) -> Flags {
 pub(super) fn outcome(query: &Query, response: &Response, now: impl FnOnce() -> u64) -> Outcome {
     match response.state() {
         State::Written => response.outcome(query, now),
-        State::Failed(rcode) if is_answered_by_server(rcode) => {
+        State::Failed(rcode) if rcode.is_written_by_server() => {
             // The code decides, but for notices and transfers; a header and a question say all of that.
             let mut wire = Vec::with_capacity(query.question_end());
             let flags = compose::reply_flags(query.flags()).with_rcode(rcode);
@@ -235,22 +235,6 @@ pub(super) fn outcome(query: &Query, response: &Response, now: impl FnOnce() -> 
             Outcome::of(&wire, rcode, None)
         }
         State::Failed(_) | State::Empty | State::Dropped => Outcome::OtherError,
-    }
-}
-
-/// Codes with which the server answers in place of a plugin that failed.
-const fn is_answered_by_server(rcode: Rcode) -> bool {
-    matches!(rcode, Rcode::SERVFAIL | Rcode::REFUSED | Rcode::FORMERR | Rcode::NOTIMP)
-}
-
-/// The length of the query with all names written out and without what stands behind its last record, bytes.
-fn query_size(query: &Query) -> usize {
-    let wire = query.wire();
-    let [_, answers, authorities, additionals] = header::counts(wire);
-    match (answers, authorities, additionals, query.edns()) {
-        (0, 0, 0, _) => query.question_end(),
-        (0, 0, 1, Some(edns)) => edns.options.end,
-        _ => size::uncompressed(wire).unwrap_or(wire.len()),
     }
 }
 
