@@ -46,6 +46,28 @@ impl Drop for Worker {
     }
 }
 
+/// The cells of the calling thread, looked up once for several counts.
+#[derive(Clone, Copy)]
+pub struct Here {
+    cells: Option<&'static WorkerCells>,
+    /// They belong to this thread.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Here {
+    /// Those of the calling thread.
+    #[inline]
+    pub fn new() -> Self {
+        Self { cells: OWN.get(), not_send: PhantomData }
+    }
+}
+
+impl Default for Here {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A run of adjacent cells, the same for every worker.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slots(Option<u32>);
@@ -67,7 +89,18 @@ impl Slots {
 
     /// Adds `amount` to cell `position` of the run for each pair in `parts`; in `shared` where the thread has no cells.
     pub(super) fn add<const PARTS: usize>(self, shared: &[AtomicU64], parts: [(usize, u64); PARTS]) {
-        let own = OWN.get().and_then(|worker| worker.run(self.0?));
+        self.add_here(Here::new(), shared, parts);
+    }
+
+    /// As [`Self::add`], by the thread that `here` was asked for.
+    #[inline]
+    pub(super) fn add_here<const PARTS: usize>(
+        self,
+        here: Here,
+        shared: &[AtomicU64],
+        parts: [(usize, u64); PARTS],
+    ) {
+        let own = here.cells.and_then(|worker| worker.run(self.0?));
         for (position, amount) in parts {
             match own.and_then(|cells| cells.get(position)) {
                 Some(cell) => {
@@ -108,6 +141,7 @@ struct Chunk([AtomicU64; CHUNK_CELLS]);
 
 impl WorkerCells {
     /// The cells from slot `first` to the end of its chunk.
+    #[inline]
     fn run(&'static self, first: u32) -> Option<&'static [AtomicU64]> {
         let first = first as usize;
         let chunk = self.chunks.get(first / CHUNK_CELLS)?;

@@ -1,7 +1,7 @@
 //! Families (a name with its labels) and the handles of their series.
 
-use super::cells::Slots;
-use super::text::Text;
+use super::cells::{Here, Slots};
+use super::text::{Text, label_text};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -76,6 +76,12 @@ impl Counter {
     #[inline]
     pub fn add(&self, count: u64) {
         self.slots.add(&*self.shared, [(0, count)]);
+    }
+
+    /// Adds one, on a thread whose cells are looked up already.
+    #[inline]
+    pub fn inc_here(&self, here: Here) {
+        self.slots.add_here(here, &*self.shared, [(0, 1)]);
     }
 
     /// The sum over all threads. For scrapes and tests: visits every worker's cell.
@@ -226,8 +232,14 @@ impl Histogram {
     /// Counts one value, in the family's [`Unit`].
     #[inline]
     pub fn observe(&self, value: u64) {
+        self.observe_here(Here::new(), value);
+    }
+
+    /// As [`Self::observe`], on a thread whose cells are looked up already.
+    #[inline]
+    pub fn observe_here(&self, here: Here, value: u64) {
         let bucket = self.bounds.iter().take_while(|bound| value > **bound).count();
-        self.slots.add(&self.shared, [(bucket, 1), (self.bounds.len() + 1, value)]);
+        self.slots.add_here(here, &self.shared, [(bucket, 1), (self.bounds.len() + 1, value)]);
     }
 
     /// Counts one time span; for families in [`Unit::Nanoseconds`].
@@ -319,7 +331,7 @@ macro_rules! family {
 
 family!(CounterFamily, Counter, |self, text| {
     for (values, counter) in self.series.lock().iter() {
-        text.sample(self.name(), "", self.labels(), values, None, counter.get());
+        text.sample(self.name(), self.labels(), values, counter.get());
     }
 });
 
@@ -327,22 +339,25 @@ family!(GaugeFamily, Gauge, |self, text| {
     self.series.lock().retain(|values, held| {
         let gauge = held.gauge();
         if let Some(gauge) = &gauge {
-            text.sample(self.name(), "", self.labels(), values, None, gauge.get());
+            text.sample(self.name(), self.labels(), values, gauge.get());
         }
         gauge.is_some()
     });
 });
 
 family!(HistogramFamily, Histogram, |self, text| {
+    let infinite = std::iter::once("+Inf".to_owned());
+    let bounds: Vec<String> =
+        self.bounds.iter().map(|bound| self.unit.shown(*bound).to_string()).chain(infinite).collect();
     for (values, histogram) in self.series.lock().iter() {
+        let labels = label_text(self.labels(), values);
         let mut cumulated = 0;
-        for (bucket, bound) in self.bounds.iter().map(Some).chain([None]).enumerate() {
+        for (bucket, bound) in bounds.iter().enumerate() {
             cumulated += histogram.slots.sum(&histogram.shared, bucket);
-            let bound = bound.map_or_else(|| "+Inf".into(), |bound| self.unit.shown(*bound).to_string());
-            text.sample(self.name(), "_bucket", self.labels(), values, Some(("le", &bound)), cumulated);
+            text.line(self.name(), "_bucket", &labels, Some(("le", bound)), cumulated);
         }
-        text.sample(self.name(), "_sum", self.labels(), values, None, self.unit.shown(histogram.sum()));
-        text.sample(self.name(), "_count", self.labels(), values, None, cumulated);
+        text.line(self.name(), "_sum", &labels, None, self.unit.shown(histogram.sum()));
+        text.line(self.name(), "_count", &labels, None, cumulated);
     }
 });
 

@@ -25,7 +25,7 @@ mod process;
 mod registry;
 mod text;
 
-pub use cells::{WORKERS_MAX, Worker, enter_worker};
+pub use cells::{Here, WORKERS_MAX, Worker, enter_worker};
 pub use family::{
     Counter, CounterFamily, Describe, Gauge, GaugeFamily, Histogram, HistogramFamily, Kind,
     SERIES_PER_FAMILY_MAX, Unit,

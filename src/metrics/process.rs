@@ -35,7 +35,7 @@ impl Files {
         let mut sample = |name: &str, kind, help: &str, value: Option<f64>| {
             if let Some(value) = value {
                 text.header(name, help, kind);
-                text.sample(name, "", &[], &[], None, value);
+                text.sample(name, &[], &[], value);
             }
         };
         let cpu_ticks = self.stat_field(14).zip(self.stat_field(15)).map(|(user, system)| user + system);

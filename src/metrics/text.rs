@@ -32,48 +32,78 @@ impl Text {
     /// Appends a family's comment lines.
     pub(super) fn header(&mut self, name: &str, help: &str, kind: Kind) {
         self.push(format_args!("# HELP {name} "));
-        self.escaped(help, false);
+        push_escaped(&mut self.0, help, false);
         self.push(format_args!("\n# TYPE {name} {kind}\n"));
     }
 
-    /// Appends one line: `name` and `suffix`, labels with their values, then `extra`, then the value.
-    pub(super) fn sample(
+    /// Appends one line: `name`, labels with their values, then the value.
+    pub(super) fn sample(&mut self, name: &str, labels: &[&str], values: &[Box<str>], value: impl Display) {
+        self.line(name, "", &label_text(labels, values), None, value);
+    }
+
+    /// Appends one line: `name` and `suffix`, the labels as [`label_text`] has them, then `extra`, whose value has nothing to escape, then the
+    /// value.
+    pub(super) fn line(
         &mut self,
         name: &str,
         suffix: &str,
-        labels: &[&str],
-        values: &[Box<str>],
+        labels: &str,
         extra: Option<(&str, &str)>,
         value: impl Display,
     ) {
-        self.push(format_args!("{name}{suffix}"));
-        let mut separator = '{';
-        for (label, value) in labels.iter().copied().zip(values.iter().map(AsRef::as_ref)).chain(extra) {
-            self.push(format_args!("{separator}{label}=\""));
-            self.escaped(value, true);
-            self.0.push('"');
-            separator = ',';
-        }
-        if separator == ',' {
-            self.0.push('}');
+        let page = &mut self.0;
+        page.push_str(name);
+        page.push_str(suffix);
+        if !labels.is_empty() || extra.is_some() {
+            page.push('{');
+            page.push_str(labels);
+            if let Some((label, value)) = extra {
+                if !labels.is_empty() {
+                    page.push(',');
+                }
+                for part in [label, "=\"", value, "\""] {
+                    page.push_str(part);
+                }
+            }
+            page.push('}');
         }
         self.push(format_args!(" {value}\n"));
-    }
-
-    fn escaped(&mut self, text: &str, quotes: bool) {
-        for character in text.chars() {
-            match character {
-                '\\' => self.0.push_str("\\\\"),
-                '\n' => self.0.push_str("\\n"),
-                '"' if quotes => self.0.push_str("\\\""),
-                other => self.0.push(other),
-            }
-        }
     }
 
     fn push(&mut self, text: std::fmt::Arguments<'_>) {
         // Writing into a String does not fail.
         let _ = self.0.write_fmt(text);
+    }
+}
+
+/// `labels` with their `values`: `server="dns://:53",zone="example.org."`.
+pub(super) fn label_text(labels: &[&str], values: &[Box<str>]) -> String {
+    let mut text = String::new();
+    for (label, value) in labels.iter().zip(values) {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(label);
+        text.push_str("=\"");
+        push_escaped(&mut text, value, true);
+        text.push('"');
+    }
+    text
+}
+
+fn push_escaped(page: &mut String, text: &str, quotes: bool) {
+    // Hardly any text has something to escape.
+    let is_special = |byte: u8| matches!(byte, b'\\' | b'\n') || (quotes && byte == b'"');
+    if !text.bytes().any(is_special) {
+        return page.push_str(text);
+    }
+    for character in text.chars() {
+        match character {
+            '\\' => page.push_str("\\\\"),
+            '\n' => page.push_str("\\n"),
+            '"' if quotes => page.push_str("\\\""),
+            other => page.push(other),
+        }
     }
 }
 
