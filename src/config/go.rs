@@ -162,7 +162,10 @@ pub fn atoi(text: &str) -> Result<i64, String> {
 /// # Errors
 /// Go's text, such as `address x: missing port in address`.
 pub fn split_host_port(text: &str) -> Result<(&str, &str), String> {
-    let refuse = |why: &str| Err(format!("address {text}: {why}"));
+    let refuse = |why: &str| match text {
+        "" => Err(why.to_owned()),
+        _ => Err(format!("address {text}: {why}")),
+    };
     let Some(colon) = text.rfind(':') else { return refuse("missing port in address") };
     let (host, from) = if text.starts_with('[') {
         let Some(end) = text.find(']') else { return refuse("missing ']' in address") };
@@ -308,6 +311,7 @@ mod tests {
         let check = |text: &str, why: &str| {
             assert_eq!(split_host_port(text), Err(format!("address {text}: {why}")));
         };
+        assert_eq!(split_host_port(""), Err("missing port in address".to_owned()));
         check("foo", "missing port in address");
         check("::1", "too many colons in address");
         check("[::1]", "missing port in address");
