@@ -1,8 +1,10 @@
 //! Connections of one listener: taken up to a number, answered, and ended when a client is too slow.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -39,17 +41,45 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// What is served on a listener; a reload exchanges it.
 pub(super) type Routes = ArcSwap<Vec<Route>>;
 
-/// Takes connections of `listener` until the task is aborted.
-pub(super) async fn accept(listener: Arc<TcpListener>, routes: Arc<Routes>, stop: Stop) {
+/// A listening socket that can be closed at once, whoever waits for its connections.
+pub(super) struct Socket(Mutex<Option<TcpListener>>);
+
+impl Socket {
+    pub(super) fn new(listener: TcpListener) -> Self {
+        Self(Mutex::new(Some(listener)))
+    }
+
+    /// The listener, until it is closed.
+    pub(super) fn get(&self) -> MutexGuard<'_, Option<TcpListener>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the listener: connections are refused from here on.
+    pub(super) fn close(&self) {
+        self.get().take();
+    }
+
+    /// The next connection; none ever once the listener is closed.
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let accepted = poll_fn(|cx| match &*self.get() {
+            Some(listener) => listener.poll_accept(cx),
+            None => Poll::Pending,
+        });
+        accepted.await.map(|(stream, _)| stream)
+    }
+}
+
+/// Takes connections of `socket` until the task is aborted.
+pub(super) async fn accept(socket: Arc<Socket>, routes: Arc<Routes>, stop: Stop) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut refused = Refused::default();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok(stream) = socket.accept().await else {
             tokio::time::sleep(AFTER_FAILURE).await;
             continue;
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            refused.one_more(&listener);
+            refused.one_more(&stream);
             continue;
         };
         let (routes, stop) = (Arc::clone(&routes), stop.clone());
@@ -68,11 +98,11 @@ struct Refused {
 }
 
 impl Refused {
-    fn one_more(&mut self, listener: &TcpListener) {
+    fn one_more(&mut self, stream: &TcpStream) {
         self.count += 1;
         let now = Instant::now();
         if self.said.is_none_or(|said| now.duration_since(said) >= FULL_AGAIN) {
-            let address = listener.local_addr().map_or_else(|_| "HTTP".to_owned(), |a| a.to_string());
+            let address = stream.local_addr().map_or_else(|_| "HTTP".to_owned(), |a| a.to_string());
             let count = std::mem::take(&mut self.count);
             tracing::warn!("{address} has {CONNECTIONS_MAX} HTTP connections, its most; refused: {count}");
             self.said = Some(now);

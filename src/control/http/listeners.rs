@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::Route;
-use super::connection::{self, Routes};
+use super::connection::{self, Routes, Socket};
+use super::{Reply, Route, at_once};
 use crate::control::shutdown::{Stopper, stop_channel};
 use crate::net::socket;
 
@@ -61,7 +61,7 @@ pub struct Listeners {
 }
 
 struct Listener {
-    socket: Arc<TcpListener>,
+    socket: Arc<Socket>,
     routes: Arc<Routes>,
     accepting: AbortHandle,
     stopper: Stopper,
@@ -84,9 +84,18 @@ impl Listeners {
         self.inherited.insert(address, socket);
     }
 
-    /// The listening sockets for a successor, by the address as configured.
-    pub fn sockets(&self) -> impl Iterator<Item = (SocketAddr, BorrowedFd<'_>)> {
-        self.open.iter().map(|(address, listener)| (*address, listener.socket.as_fd()))
+    /// Duplicates of the listening sockets for a successor, by the address as configured.
+    ///
+    /// # Errors
+    /// The kernel's, if it has no descriptors left.
+    pub fn sockets(&self) -> io::Result<Vec<(SocketAddr, OwnedFd)>> {
+        let mut sockets = Vec::new();
+        for (address, listener) in &self.open {
+            if let Some(socket) = &*listener.socket.get() {
+                sockets.push((*address, socket.as_fd().try_clone_to_owned()?));
+            }
+        }
+        Ok(sockets)
     }
 
     /// Opens what `addresses` want and is not open yet. Nothing that is served changes.
@@ -147,7 +156,7 @@ impl Listeners {
     fn start(&self, socket: std::net::TcpListener, routes: Vec<Route>) -> io::Result<Listener> {
         let _runtime = self.control.enter();
         socket.set_nonblocking(true)?;
-        let socket = Arc::new(TcpListener::from_std(socket)?);
+        let socket = Arc::new(Socket::new(TcpListener::from_std(socket)?));
         let routes = Arc::new(ArcSwap::from_pointee(routes));
         let (stopper, stop) = stop_channel();
         let accepting = self
@@ -157,13 +166,16 @@ impl Listeners {
         Ok(Listener { socket, routes, accepting, stopper })
     }
 
-    /// The process was told to end: takes away the routes that end at once, and closes listeners that have no other.
+    /// The process was told to end: closes listeners whose routes all end at once; on the others those routes answer 503 from now on.
     pub fn begin_end(&mut self) {
+        let ending = at_once(|_| Reply::text(503, "Shutting down"));
         self.open.retain(|_, listener| {
-            let rest: Vec<Route> =
-                listener.routes.load().iter().filter(|route| !route.ends_at_once).cloned().collect();
-            let stays = !rest.is_empty();
-            listener.routes.store(Arc::new(rest));
+            let mut routes = listener.routes.load().to_vec();
+            let stays = routes.iter().any(|route| !route.ends_at_once);
+            for route in routes.iter_mut().filter(|route| route.ends_at_once) {
+                route.handler = Arc::clone(&ending);
+            }
+            listener.routes.store(Arc::new(routes));
             stays
         });
     }
@@ -184,6 +196,7 @@ impl Listeners {
 
 impl Listener {
     fn close(&self) {
+        self.socket.close();
         self.accepting.abort();
         self.stopper.stop();
     }

@@ -10,6 +10,7 @@
 //! no bodies here, and GET and HEAD are the only methods.
 
 mod connection;
+mod fetch;
 mod listeners;
 mod patient;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use connection::{CONNECTIONS_MAX, HEAD_BYTES_MAX, PATIENCE};
+pub use fetch::{Fetched, get};
 pub use listeners::{Listeners, OpenError, Opened};
 
 /// What is asked for.
