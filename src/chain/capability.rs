@@ -3,6 +3,15 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 
+/// Knows whether its plugin can answer yet; offered as `Arc<dyn Ready>`, and shown by `ready`.
+pub trait Ready: Send + Sync {
+    /// The plugin's name, as the page shows it.
+    fn name(&self) -> &'static str;
+
+    /// Whether the plugin can answer. Asked at each probe, on the control plane: it must not wait.
+    fn is_ready(&self) -> bool;
+}
+
 /// The capabilities offered in one block, by trait, in the order of the chain.
 #[derive(Default)]
 pub struct Capabilities(HashMap<TypeId, Vec<Box<dyn Any + Send + Sync>>>);

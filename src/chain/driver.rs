@@ -31,7 +31,7 @@ pub fn run(
 
 /// Waits for what [`run`] left open, and for whatever comes after it, until the response is complete.
 pub async fn resume(
-    router: Arc<Router>,
+    router: &Arc<Router>,
     block: Arc<Block>,
     waiting: Waiting,
     query: &mut Query,
@@ -41,7 +41,7 @@ pub async fn resume(
     loop {
         let name = block.chain[at].name;
         match later.await {
-            Late::Next => match descend(&router, &block, from, at + 1, query, response) {
+            Late::Next => match descend(router, &block, from, at + 1, query, response) {
                 Some((next_at, next)) => {
                     (at, later) = (next_at, next);
                     continue;
@@ -50,15 +50,15 @@ pub async fn resume(
             },
             Late::Respond(mut answer) => {
                 std::mem::swap(response, &mut answer);
-                response.set_by(name);
+                response.set_by(name, at);
             }
             Late::Fail(rcode, failure) => {
                 response.fail(rcode, failure);
-                response.set_by(name);
+                response.set_by(name, at);
             }
             Late::Drop => response.drop_silently(),
         }
-        return ascend(&router, &block, from, at, query, response);
+        return ascend(router, &block, from, at, query, response);
     }
 }
 
@@ -83,10 +83,10 @@ fn descend(
                 at += 1;
                 continue;
             }
-            Step::Respond => response.set_by(link.name),
+            Step::Respond => response.set_by(link.name, at),
             Step::Fail(rcode, failure) => {
                 response.fail(rcode, failure);
-                response.set_by(link.name);
+                response.set_by(link.name, at);
             }
             Step::Drop => response.drop_silently(),
             Step::Later(later) => return Some((at, later)),
@@ -130,7 +130,7 @@ impl Below {
         let mut response = Response::default();
         let Self { router, block, from } = self;
         if let Some(waiting) = run(&router, &block, from, &mut query, &mut response) {
-            resume(router, block, waiting, &mut query, &mut response).await;
+            resume(&router, block, waiting, &mut query, &mut response).await;
         }
         (query, response)
     }
@@ -161,7 +161,7 @@ impl Top {
             Some(block) => {
                 if let Some(waiting) = run(&router, &block, 0, &mut own, &mut response) {
                     // Boxed: a query may ask a query, so the future would contain itself.
-                    Box::pin(resume(Arc::clone(&router), block, waiting, &mut own, &mut response)).await;
+                    Box::pin(resume(&router, block, waiting, &mut own, &mut response)).await;
                 }
             }
             None => response.fail(Rcode::REFUSED, None),

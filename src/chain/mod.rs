@@ -24,6 +24,7 @@ mod metadata;
 mod pages;
 mod plugin;
 mod query;
+mod report;
 mod response;
 mod router;
 mod setup;
@@ -41,6 +42,7 @@ pub use metadata::{Metadata, MetadataSource};
 pub use pages::{Page, PageAddress};
 pub use plugin::{Ahead, Cx, Failure, Late, Later, Plugin, Step};
 pub use query::{Query, Transport};
+pub use report::Report;
 pub use response::{Response, State};
 pub use router::{Filter, Router};
 pub use setup::{

@@ -33,6 +33,7 @@ pub struct Response {
     size: u32,
     failure: Option<Failure>,
     by: &'static str,
+    place: u16,
 }
 
 impl Default for Response {
@@ -45,6 +46,7 @@ impl Default for Response {
             size: 0,
             failure: None,
             by: "",
+            place: NO_PLACE,
         }
     }
 }
@@ -59,6 +61,7 @@ impl Response {
         self.size = 0;
         self.failure = None;
         self.by = "";
+        self.place = NO_PLACE;
     }
 
     /// Starts an answer to `query`: its question, QR, RD and CD as asked, AA if `authoritative`, and `rcode`. Records follow with [`Self::push`] or
@@ -297,11 +300,20 @@ impl Response {
         self.by
     }
 
-    /// Notes who answered.
-    pub(super) const fn set_by(&mut self, plugin: &'static str) {
-        self.by = plugin;
+    /// The place of the plugin that answered or failed in the chain of its block; `None` if the server did.
+    pub fn place(&self) -> Option<usize> {
+        (self.place != NO_PLACE).then_some(usize::from(self.place))
+    }
+
+    /// Notes who answered: the plugin `name` at `place` of the chain.
+    pub(super) const fn set_by(&mut self, name: &'static str, place: usize) {
+        self.by = name;
+        self.place = if place < NO_PLACE as usize { place as u16 } else { NO_PLACE };
     }
 }
+
+/// No plugin of a chain.
+const NO_PLACE: u16 = u16::MAX;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use super::{Block, Metadata, Query};
+use super::{Block, Metadata, Query, Report};
 use crate::wire::{Class, Name, NameHasher, Rtype};
 
 /// The routing table of one listener: its zones, and for each the blocks that may serve it (several with views).
@@ -21,6 +21,8 @@ pub struct Router {
     pub debug: bool,
     /// Whether panics are logged with their stack.
     pub stacktrace: bool,
+    /// What counts queries that come to no chain, or whose chain breaks; `None`: nobody would see it.
+    pub dropped: Option<Report>,
 }
 
 /// A zone and its candidates.
@@ -66,6 +68,7 @@ impl Router {
             other_classes: false,
             debug: false,
             stacktrace: false,
+            dropped: None,
         }
     }
 

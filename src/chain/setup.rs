@@ -90,6 +90,8 @@ pub struct BlockSetup {
     pub on_stop: Vec<Box<dyn FnOnce() + Send>>,
     /// How the configuration is watched for changes (`reload`); `None`: it is not. Counts for the process: the last block that has one.
     pub reload: Option<ReloadSettings>,
+    /// True if queries are counted for a page that somebody sees (`prometheus`), so that those of no block are to be counted, too.
+    pub counts_queries: bool,
     /// Pages to be served over HTTP.
     pub pages: Vec<Page>,
     /// What to do once all blocks are built; never run for a configuration that is refused or only checked by half.

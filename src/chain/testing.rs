@@ -109,7 +109,7 @@ pub async fn ask_later(block: &Arc<Block>, query: &mut Query) -> Response {
     query.server = router.server;
     query.zone = ".";
     if let Some(waiting) = driver::run(&router, block, 0, query, &mut response) {
-        driver::resume(router, Arc::clone(block), waiting, query, &mut response).await;
+        driver::resume(&router, Arc::clone(block), waiting, query, &mut response).await;
     }
     response
 }

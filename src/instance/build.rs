@@ -10,7 +10,7 @@ use super::pages::{self, PagePlan};
 use crate::chain::capability::Capabilities;
 use crate::chain::{
     Background, Block, BlockBuilder, BlockSetup, EndHook, Labels, Page, PlacedHook, Places, ReloadSettings,
-    Repeat, Router, Setup, Shared, StartHook, intern,
+    Repeat, Report, Router, Setup, Shared, StartHook, intern,
 };
 use crate::config::{
     self, Address, Claim, Config, Diagnostic, Directive, Refused, Scheme, ServerBlock, SourceMap,
@@ -73,6 +73,7 @@ struct Built {
 #[derive(Default)]
 struct Gathered {
     shared: Arc<Shared>,
+    counts_queries: bool,
     pages: Vec<(usize, Page)>,
     on_end: Vec<(usize, EndHook)>,
 }
@@ -108,7 +109,7 @@ pub(super) fn build(config: Config, dns_port: u16) -> Result<Plan, Refused> {
         }
     }
     errors.extend(duplicates(&built));
-    let Gathered { mut pages, mut on_end, .. } = gathered;
+    let Gathered { mut pages, mut on_end, counts_queries, .. } = gathered;
     // Both stable: within a plugin it is the order of the blocks.
     pages.sort_by_key(|(plugin, _)| *plugin);
     on_end.sort_by_key(|(plugin, _)| *plugin);
@@ -121,7 +122,7 @@ pub(super) fn build(config: Config, dns_port: u16) -> Result<Plan, Refused> {
         return Err(Refused { errors, warnings: plan.warnings, sources: plan.sources });
     }
     built.iter_mut().for_each(tell_places);
-    listen(built, &mut plan);
+    listen(built, counts_queries, &mut plan);
     Ok(plan)
 }
 
@@ -165,6 +166,7 @@ fn build_block(
     if let Some(zones) = setup.metadata_zones.take() {
         builder.collect_metadata(zones, std::mem::take(&mut setup.metadata_sources));
     }
+    gathered.counts_queries |= setup.counts_queries;
     plan.debug |= setup.debug;
     plan.reload = setup.reload.or(plan.reload);
     plan.background.append(&mut setup.background);
@@ -240,7 +242,7 @@ fn duplicates(built: &[Built]) -> Vec<Diagnostic> {
 type Place = (Scheme, SocketAddr);
 
 /// Groups the blocks by listener, as CoreDNS does: one for each scheme, local address and port.
-fn listen(built: Vec<Built>, plan: &mut Plan) {
+fn listen(built: Vec<Built>, counts_queries: bool, plan: &mut Plan) {
     let mut routers: BTreeMap<Place, (Router, Vec<String>)> = BTreeMap::new();
     for built in built {
         for address in &built.addresses {
@@ -258,7 +260,11 @@ fn listen(built: Vec<Built>, plan: &mut Plan) {
             }
         }
     }
-    for ((scheme, address), (router, mut zones)) in routers {
+    for ((scheme, address), (mut router, mut zones)) in routers {
+        if counts_queries {
+            let labels = Labels { server: router.server, zone: DROPPED, view: "" };
+            router.dropped = Some(Report::new(labels, &[]));
+        }
         zones.sort();
         for zone in &zones {
             if !banner::is_preferred_syntax(zone) {
@@ -279,6 +285,9 @@ fn listen(built: Vec<Built>, plan: &mut Plan) {
         });
     }
 }
+
+/// In place of a zone, which ends in a dot: the query came to none.
+const DROPPED: &str = "dropped";
 
 fn local_address(ip: IpAddr, port: u16, interface: u32) -> SocketAddr {
     match ip {

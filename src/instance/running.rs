@@ -214,6 +214,8 @@ impl Running {
         for hook in std::mem::take(&mut self.live.on_end) {
             self.control.block_on(hook);
         }
+        // No check of the pages, and no reload, comes from here on.
+        self.live.tasks.iter().for_each(AbortHandle::abort);
         self.control.block_on(self.pages.close(limit.min(PAGES_STOP_LIMIT)));
         let clean = self.server.stop(limit);
         self.live.leave();

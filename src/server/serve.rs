@@ -50,7 +50,7 @@ pub(super) fn take_up<'a>(
     }
     router.find(query).ok_or_else(|| {
         response.fail(Rcode::REFUSED, None);
-        finished(query, response)
+        finished_dropped(router, query, response)
     })
 }
 
@@ -71,7 +71,7 @@ pub(super) fn run(
         Some(Some(waiting)) => Served::Waiting(Arc::clone(block), waiting),
         None => {
             response.fail(Rcode::SERVFAIL, None);
-            finished(query, response)
+            finished_dropped(router, query, response)
         }
     }
 }
@@ -84,14 +84,24 @@ pub(super) async fn serve_late(
     query: &mut Query,
     response: &mut Response,
 ) -> bool {
-    let (server, debug, stacktrace) = (router.server, router.debug, router.stacktrace);
-    let work = driver::resume(router, block, waiting, query, response);
-    if debug {
+    let work = driver::resume(&router, block, waiting, query, response);
+    if router.debug {
         work.await;
-    } else if guard::guarded_future(server, stacktrace, work).await.is_none() {
+    } else if guard::guarded_future(router.server, router.stacktrace, work).await.is_none() {
         response.fail(Rcode::SERVFAIL, None);
+        return matches!(finished_dropped(&router, query, response), Served::Answer);
     }
     finish::finish(query, response)
+}
+
+/// As [`finished`], for a query that came to no chain or whose chain broke.
+fn finished_dropped(router: &Router, query: &Query, response: &mut Response) -> Served {
+    let rcode = response.rcode().unwrap_or_default();
+    let served = finished(query, response);
+    if let Some(dropped) = &router.dropped {
+        dropped.count_dropped(query, rcode, response.wire().len());
+    }
+    served
 }
 
 fn finished(query: &Query, response: &mut Response) -> Served {
