@@ -11,12 +11,15 @@ mod debug;
 mod errors;
 mod forward;
 mod header;
+mod health;
 mod hosts;
 mod local;
 mod log;
 mod metadata;
 mod minimal;
 mod nsid;
+mod prometheus;
+mod ready;
 mod reload;
 mod root;
 mod whoami;
@@ -33,6 +36,9 @@ pub const ORDER: &[&PluginSpec] = &[
     &bufsize::SPEC,
     &bind::SPEC,
     &debug::SPEC,
+    &ready::SPEC,
+    &health::SPEC,
+    &prometheus::SPEC,
     &errors::SPEC,
     &log::SPEC,
     &local::SPEC,

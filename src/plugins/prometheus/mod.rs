@@ -1,0 +1,142 @@
+#![doc = include_str!("README.md")]
+
+mod reports;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+
+use self::reports::Reports;
+use crate::chain::{
+    Built, Cx, Page, PageAddress, Places, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step, clock,
+};
+use crate::config::{Diagnostic, Directive, Problems};
+use crate::control::http::{Reply, at_once};
+use crate::metrics::{self, Gauge, names};
+
+pub(super) const SPEC: PluginSpec = PluginSpec {
+    name: "prometheus",
+    summary: "serves metrics",
+    manual: include_str!("README.md"),
+    repeat: Repeat::Once,
+    metrics: &[
+        "coredns_dns_requests_total",
+        "coredns_dns_responses_total",
+        "coredns_dns_do_requests_total",
+        "coredns_dns_request_duration_seconds",
+        "coredns_dns_request_size_bytes",
+        "coredns_dns_response_size_bytes",
+        "coredns_panics_total",
+        "coredns_build_info",
+        "coredns_plugin_enabled",
+    ],
+    build,
+};
+
+const PATH: &str = "/metrics";
+const HOST: &str = "localhost";
+const PORT: u16 = 9153;
+
+fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
+    let directive = setup.directives[0];
+    let address = read(directive)?;
+    names::BUILD_INFO.with([env!("CARGO_PKG_VERSION"), REVISION, COMPILER]).set(1.0);
+    let plugin = Arc::new(Prometheus::default());
+    let placed = Arc::clone(&plugin);
+    setup.block.counts_queries = true;
+    setup.block.when_placed.push(Box::new(move |places| placed.place(places)));
+    setup.block.pages.push(Page {
+        plugin: SPEC.name,
+        span: directive.span,
+        address,
+        path: PATH,
+        handler: at_once(|_| Reply::new(200, metrics::CONTENT_TYPE, metrics::render())),
+        ends_at_once: false,
+    });
+    Ok(vec![plugin])
+}
+
+fn read(directive: &Directive) -> Result<PageAddress, Vec<Diagnostic>> {
+    let mut problems = Problems::default();
+    let mut address = PageAddress::new(HOST, PORT);
+    if let Some(Some(word)) = problems.keep(directive.optional_arg()) {
+        address = problems.keep(PageAddress::parse(word)).unwrap_or(address);
+    }
+    let mut tls: Option<&Directive> = None;
+    for option in directive.options() {
+        match option.name.as_str() {
+            // There is no runtime of Go here of which to show more.
+            "runtime_metrics" => drop(problems.keep(option.no_args())),
+            "tls" => {
+                if let Some(first) = tls {
+                    problems.push(option.error("tls block already specified").note(first.span, "here"));
+                } else if problems.keep(option.one_arg()).is_some() {
+                    tls = Some(option);
+                }
+            }
+            name => {
+                let error = option.error(format!("unknown option: {name}"));
+                problems.push(error.choices(name, &["runtime_metrics", "tls"]));
+            }
+        }
+    }
+    if let Some(tls) = tls {
+        problems.push(
+            tls.error("waypost does not serve metrics over TLS yet")
+                .help("listen on localhost:9153, or let a proxy that speaks TLS stand before the page"),
+        );
+    }
+    problems.finish(address)
+}
+
+/// Counts the queries of its block.
+#[derive(Default)]
+struct Prometheus {
+    placed: OnceLock<Placed>,
+}
+
+/// What is known once all blocks are built.
+struct Placed {
+    reports: Reports,
+    /// Shown as long as this configuration is.
+    _enabled: Vec<Gauge>,
+}
+
+impl Prometheus {
+    fn place(&self, places: &Places<'_>) {
+        let mut enabled = Vec::new();
+        for labels in places.labels {
+            for plugin in places.plugins {
+                let gauge = names::PLUGIN_ENABLED.scoped([labels.server, labels.zone, labels.view, plugin]);
+                gauge.set(1.0);
+                enabled.push(gauge);
+            }
+        }
+        let placed = Placed { reports: Reports::new(places.labels, places.plugins), _enabled: enabled };
+        // Placed once, by the one configuration it belongs to.
+        let _ = self.placed.set(placed);
+    }
+}
+
+impl Plugin for Prometheus {
+    fn on_query(&self, _: &Cx<'_>, _: &mut Query, _: &mut Response) -> Step {
+        Step::Next
+    }
+
+    fn on_response(&self, _: &Cx<'_>, query: &mut Query, response: &mut Response) {
+        if let Some(placed) = self.placed.get() {
+            // From when the batch was taken up: what a query waited behind others of it is time that its client sees.
+            let took = clock::now().since(query.now);
+            placed.reports.count(query, response, took);
+        }
+    }
+
+    fn sees_responses(&self) -> bool {
+        true
+    }
+}
+
+/// The commit, as in the last line of the banner.
+const REVISION: &str = env!("WAYPOST_REVISION");
+/// In place of the version of Go.
+const COMPILER: &str = concat!("rust", env!("WAYPOST_RUST"));
