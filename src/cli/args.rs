@@ -37,6 +37,8 @@ pub(super) enum Command {
     Explain(String),
     /// Have a running server hand over to a new process.
     Upgrade(Target),
+    /// Ask a running server whether it lives; without a target, its page of health.
+    Health(Option<String>),
 }
 
 /// CoreDNS's flags.
@@ -134,6 +136,7 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Parsed {
             json,
         },
         Some("explain") if words.len() == 1 => Command::Explain(words.remove(0)),
+        Some("health") if words.len() <= 1 => Command::Health(words.pop()),
         Some("help") => return Parsed::Help,
         Some("plugins") => Command::Plugins,
         Some("version") => Command::Version,
@@ -225,6 +228,8 @@ mod tests {
             ("explain hosts", Command::Explain("hosts".into())),
             ("upgrade -pid 7", Command::Upgrade(Target::Process(7))),
             ("upgrade --pidfile=F", Command::Upgrade(Target::PidFile("F".into()))),
+            ("health", Command::Health(None)),
+            ("health :8091", Command::Health(Some(":8091".into()))),
         ] {
             assert_eq!(check(arguments), Parsed::Invocation(Invocation { command, flags: Flags::default() }));
         }

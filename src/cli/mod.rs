@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod daemon;
+mod health;
 mod pidfile;
 mod run;
 mod texts;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use args::{Command, Invocation, Parsed};
 
 /// Carries out the arguments (without the program's name) and returns the exit code: 0 all well, 1 an error in the configuration or at
-/// start, 2 an unknown flag.
+/// start, or a server that is not well, 2 an unknown flag.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what talks to the terminal")]
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match args::parse(arguments) {
@@ -22,6 +23,16 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Run => run::run(&flags),
             Command::Check { files, json } => check::check(&flags, &files, json),
             Command::Upgrade(server) => upgrade::upgrade(&server),
+            Command::Health(target) => match health::ask(target.as_deref()) {
+                Ok(said) => {
+                    println!("{said}");
+                    ExitCode::SUCCESS
+                }
+                Err(why) => {
+                    eprintln!("{why}");
+                    ExitCode::FAILURE
+                }
+            },
             Command::Plugins => {
                 print!("{}", texts::plugins());
                 ExitCode::SUCCESS

@@ -10,6 +10,7 @@ waypost answers DNS queries as a configuration file, the Corefile, says.
 Usage:
   waypost [run] [flags]         serve (the default command)
   waypost check [FILE…]         look at a configuration without serving it: all its errors and warnings at once
+  waypost health [TARGET]       ask a running server whether it lives: exit code 0 if so, 1 if not
   waypost explain PLUGIN        print the manual of a plugin
   waypost plugins               list the plugins, in the order in which they see a query
   waypost upgrade -pid N        have the server N hand over to a new process of its program, without losing a query;
@@ -26,6 +27,12 @@ Flags:
   -plugins         as the command plugins, in CoreDNS's form
   -version         as the command version
   -help            this text
+
+Targets of the command health, which gives up after 3 seconds:
+  http://HOST:PORT/PATH, HOST:PORT, :PORT   the page of the plugin health or ready; it has to answer 200
+                                            (default: http://localhost:8080/health; without a path, /health)
+  dns://HOST:PORT/NAME, dns://:PORT         DNS over UDP, where there is no such page: any response will do,
+                                            for a NAME (type A) it has to be NOERROR
 
 A first Corefile, which answers from /etc/hosts and asks the system's resolvers for everything else:
 
