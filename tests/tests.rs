@@ -15,6 +15,7 @@ mod manuals;
 mod operation_answers;
 mod operation_service;
 mod operation_upgrade;
+mod operation_pages;
 mod reload;
 mod rooms;
 mod scripts;

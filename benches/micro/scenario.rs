@@ -21,6 +21,7 @@ pub(crate) struct Scenario {
 pub(crate) const ALL: &[Scenario] = &[
     Scenario { name: "hosts-hit", body: "hosts HOSTS" },
     Scenario { name: "hosts-hit-log", body: "hosts HOSTS\nlog" },
+    Scenario { name: "hosts-hit-prometheus", body: "hosts HOSTS\nprometheus" },
     // Below the cache stands hosts: once asked, a name is answered by the cache.
     Scenario { name: "cache-hit", body: "cache {\nsuccess 40000\n}\nhosts HOSTS" },
     Scenario {

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 mod dir;
+pub(crate) mod http;
 mod lineage;
 mod lines;
 pub(crate) mod message;
