@@ -180,7 +180,9 @@ impl Running {
 
     /// Each listening socket with what it is for, as a successor is given them.
     pub fn sockets(&self) -> Vec<(String, BorrowedFd<'_>)> {
-        self.server.sockets()
+        let mut sockets = self.server.sockets();
+        sockets.extend(self.pages.sockets());
+        sockets
     }
 
     /// The text of the configuration, if it came from where it can be read only once.
@@ -199,6 +201,9 @@ impl Running {
     /// Leaves all that is new to the process that has the sockets too, and serves the connections that are open; what this returns is done when
     /// they have ended and no query waits any more. The end is [`Self::stop`].
     pub fn retire(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        // Nothing goes away for anybody, so there is nothing to wait for at the end.
+        self.live.on_end.clear();
+        self.pages.retire();
         self.server.retire()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use super::connection::{self, Routes, Socket};
 use super::{Reply, Route, at_once};
 use crate::control::shutdown::{Stopper, stop_channel};
+use crate::net::inherited::{self, Form};
 use crate::net::socket;
 
 /// Why a listener cannot be opened.
@@ -56,12 +57,12 @@ impl std::error::Error for OpenError {
 pub struct Listeners {
     control: Handle,
     open: BTreeMap<SocketAddr, Listener>,
-    /// Sockets of a predecessor, until the first configuration has taken what it wants.
-    inherited: BTreeMap<SocketAddr, std::net::TcpListener>,
 }
 
 struct Listener {
     socket: Arc<Socket>,
+    /// The same once more, for a successor.
+    spare: Option<OwnedFd>,
     routes: Arc<Routes>,
     accepting: AbortHandle,
     stopper: Stopper,
@@ -75,30 +76,19 @@ pub struct Opened(BTreeMap<SocketAddr, std::net::TcpListener>);
 impl Listeners {
     /// None yet; connections will be served on `control`.
     pub fn new(control: Handle) -> Self {
-        Self { control, open: BTreeMap::new(), inherited: BTreeMap::new() }
+        Self { control, open: BTreeMap::new() }
     }
 
-    /// Takes a listening socket of a predecessor for `address`, as [`Self::sockets`] named it there. What the first configuration does not
-    /// want is closed.
-    pub fn inherit(&mut self, address: SocketAddr, socket: std::net::TcpListener) {
-        self.inherited.insert(address, socket);
+    /// Each listening socket with what it is for, as a successor is given them.
+    pub fn sockets(&self) -> Vec<(String, BorrowedFd<'_>)> {
+        self.open
+            .iter()
+            .filter_map(|(address, listener)| Some((purpose(*address), listener.spare.as_ref()?.as_fd())))
+            .collect()
     }
 
-    /// Duplicates of the listening sockets for a successor, by the address as configured.
-    ///
-    /// # Errors
-    /// The kernel's, if it has no descriptors left.
-    pub fn sockets(&self) -> io::Result<Vec<(SocketAddr, OwnedFd)>> {
-        let mut sockets = Vec::new();
-        for (address, listener) in &self.open {
-            if let Some(socket) = &*listener.socket.get() {
-                sockets.push((*address, socket.as_fd().try_clone_to_owned()?));
-            }
-        }
-        Ok(sockets)
-    }
-
-    /// Opens what `addresses` want and is not open yet. Nothing that is served changes.
+    /// Opens what `addresses` want and is not open yet, or takes it from those that were open before this process began. Nothing that is
+    /// served changes.
     ///
     /// # Errors
     /// [`OpenError`] of the first address that cannot be opened: somebody else has it, it is not of this machine, or its port needs a right.
@@ -110,9 +100,8 @@ impl Listeners {
         let mut opened = Opened::default();
         let is_new = |address: &SocketAddr| !self.open.contains_key(address);
         for &address in wanted.iter().filter(|a| is_new(a)) {
-            if let Some(socket) = self.inherited.get(&address) {
-                opened.0.insert(address, socket.try_clone().map_err(failed(address))?);
-            }
+            let inherited = inherited::take(&purpose(address), Form::Connections, socket::bindable(address));
+            opened.0.extend(inherited.into_iter().next().map(|socket| (address, socket.into())));
         }
         let missing: Vec<SocketAddr> =
             wanted.into_iter().filter(|a| is_new(a) && !opened.0.contains_key(a)).collect();
@@ -129,10 +118,11 @@ impl Listeners {
 
     /// Whether a socket of ours has the port of `address` already, so that a probe could not tell us from others.
     fn overlaps(&self, address: SocketAddr) -> bool {
-        self.open.keys().chain(self.inherited.keys()).any(|ours| {
+        let overlaps = |ours: &SocketAddr| {
             ours.port() == address.port()
                 && (ours.ip() == address.ip() || ours.ip().is_unspecified() || address.ip().is_unspecified())
-        })
+        };
+        self.open.keys().any(overlaps) || inherited::overlap(address)
     }
 
     /// Serves exactly `wanted` from now on: on sockets that stay, the next request is answered by the new routes; those in `opened` begin
@@ -150,12 +140,12 @@ impl Listeners {
                 }
             }
         }
-        self.inherited.clear();
     }
 
     fn start(&self, socket: std::net::TcpListener, routes: Vec<Route>) -> io::Result<Listener> {
         let _runtime = self.control.enter();
         socket.set_nonblocking(true)?;
+        let spare = Some(socket.try_clone()?.into());
         let socket = Arc::new(Socket::new(TcpListener::from_std(socket)?));
         let routes = Arc::new(ArcSwap::from_pointee(routes));
         let (stopper, stop) = stop_channel();
@@ -163,7 +153,7 @@ impl Listeners {
             .control
             .spawn(connection::accept(Arc::clone(&socket), Arc::clone(&routes), stop))
             .abort_handle();
-        Ok(Listener { socket, routes, accepting, stopper })
+        Ok(Listener { socket, spare, routes, accepting, stopper })
     }
 
     /// The process was told to end: closes listeners whose routes all end at once; on the others those routes answer 503 from now on.
@@ -180,11 +170,16 @@ impl Listeners {
         });
     }
 
+    /// Leaves new connections to the process that has the sockets too; requests that came before are still answered.
+    pub fn retire(&mut self) {
+        self.open.clear();
+    }
+
     /// Closes all listeners and waits, `limit` at most, until requests that came before are answered.
     pub async fn close(&mut self, limit: Duration) {
-        let listeners = std::mem::take(&mut self.open);
+        let mut listeners = std::mem::take(&mut self.open);
         let until = tokio::time::Instant::now() + limit;
-        for listener in listeners.values() {
+        for listener in listeners.values_mut() {
             listener.close();
         }
         for listener in listeners.values() {
@@ -195,7 +190,8 @@ impl Listeners {
 }
 
 impl Listener {
-    fn close(&self) {
+    fn close(&mut self) {
+        self.spare = None;
         self.socket.close();
         self.accepting.abort();
         self.stopper.stop();
@@ -206,4 +202,9 @@ impl Drop for Listener {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// What the socket of a listener is for, in the words that a predecessor and its successor have in common.
+fn purpose(address: SocketAddr) -> String {
+    format!("http://{address} {}", Form::Connections)
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::control::runtime::ControlRuntime;
+use crate::net::inherited;
 
 /// As long as a machine that is busy with other things may take.
 const LONG: std::time::Duration = std::time::Duration::from_secs(60);
@@ -32,9 +33,10 @@ fn bound(listeners: &Listeners) -> SocketAddr {
 
 /// The address that the listener configured as `key` is bound to.
 fn bound_as(listeners: &Listeners, key: SocketAddr) -> SocketAddr {
-    let sockets = listeners.sockets().unwrap();
-    let (_, socket) = sockets.into_iter().find(|(address, _)| *address == key).unwrap();
-    StdListener::from(socket).local_addr().unwrap()
+    let sockets = listeners.sockets();
+    let (_, socket) =
+        sockets.into_iter().find(|(purpose, _)| *purpose == format!("http://{key} tcp")).unwrap();
+    StdListener::from(socket.try_clone_to_owned().unwrap()).local_addr().unwrap()
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -243,15 +245,20 @@ fn one_address_and_all_share_a_port_of_ours() {
 #[test]
 fn a_successor_takes_the_sockets() {
     let runtime = ControlRuntime::start().unwrap();
-    let (old, address) = served(&runtime, vec![route("/health", "old")]);
-    let mut new = Listeners::new(runtime.handle().clone());
-    for (key, socket) in old.sockets().unwrap() {
-        new.inherit(key, socket.into());
+    // An address that no other test of this process asks for.
+    let key = SocketAddr::from(([127, 0, 0, 3], 0));
+    let mut old = Listeners::new(runtime.handle().clone());
+    let opened = old.open([key]).unwrap();
+    old.serve([(key, vec![route("/health", "old")])], opened);
+    let address = bound_as(&old, key);
+    for (purpose, socket) in old.sockets() {
+        inherited::keep(socket.try_clone_to_owned().unwrap(), Some(purpose)).unwrap();
     }
-    let opened = new.open([any()]).unwrap();
-    new.serve([(any(), vec![route("/health", "new")])], opened);
-    assert_eq!(bound(&new), address);
-    drop(old);
+    let mut new = Listeners::new(runtime.handle().clone());
+    let opened = new.open([key]).unwrap();
+    new.serve([(key, vec![route("/health", "new")])], opened);
+    assert_eq!(bound_as(&new, key), address);
+    old.retire();
     assert!(get(address, "/health").ends_with("new"));
 }
 
