@@ -10,7 +10,7 @@ use hickory_proto::rr::RecordType;
 use crate::support::client::{ask, ask_tcp};
 use crate::support::http::{get, sample, try_get};
 use crate::support::message::{ResponseCode, edns_query, query};
-use crate::support::{Ended, Server, eventually, next_port, say};
+use crate::support::{Ended, Lineage, Server, eventually, next_port, say};
 
 /// A free port held by somebody else.
 fn busy() -> (TcpListener, u16) {
@@ -140,6 +140,33 @@ fn no_probe_is_refused_during_reloads_and_a_page_may_move() {
     eventually("the pages are closed", || {
         try_get(new, "/health").is_none() && try_get(page, "/metrics").is_none()
     });
+}
+
+#[test]
+fn no_probe_is_refused_during_upgrades() {
+    let (server, page) = serve("health 127.0.0.1:PAGE {\n lameduck 1h\n }\n ready 127.0.0.1:PAGE");
+    let mut lineage = Lineage::of(server);
+    let end = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let probe = scope.spawn(|| {
+            while !end.load(Ordering::Relaxed) {
+                for path in ["/health", "/ready"] {
+                    assert_eq!(try_get(page, path), Some((200, "OK".to_owned())), "{path}");
+                }
+            }
+        });
+        for _ in 0..3 {
+            lineage.upgrade();
+        }
+        end.store(true, Ordering::Relaxed);
+        probe.join().expect("no probe failed");
+    });
+    // The first has nothing to wait for, though it would have a lameduck time.
+    assert!(lineage.wait_for_first().success());
+    lineage.signal("INT");
+    lineage.wait_for_line("Going into lameduck mode for 1h0m0s");
+    lineage.signal("INT");
+    lineage.wait_for_end();
 }
 
 #[test]
