@@ -139,6 +139,40 @@ mod tests {
     }
 
     #[test]
+    fn the_watchdog_hears_nothing_while_workers_hang() {
+        let name = format!("waypost-test-watchdog-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let manager = UnixDatagram::bind_addr(&address).unwrap();
+        let notifier = Notifier { manager: Some((UnixDatagram::unbound().unwrap(), address)) };
+        let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
+        let count = std::cell::Cell::new(0);
+        let is_well = || {
+            let n = count.replace(count.get() + 1);
+            asked.send(n).unwrap();
+            async move {
+                match n % 3 {
+                    0 => true,
+                    1 => false,
+                    _ => std::future::pending().await,
+                }
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let six_asked = async { while asks.recv().await.is_some_and(|n| n < 6) {} };
+            tokio::select! {
+                () = notifier.keep_watchdog(Duration::from_millis(10), is_well) => {}
+                () = six_asked => {}
+            }
+        });
+        // Whether the last one, which is well, was told before it was noticed here is all the same.
+        manager.set_nonblocking(true).unwrap();
+        let mut said = [0; 64];
+        let told: Vec<_> = std::iter::from_fn(|| manager.recv(&mut said).ok()).collect();
+        assert!((2..=3).contains(&told.len()), "{told:?}");
+    }
+
+    #[test]
     fn a_status_is_one_line() {
         assert_eq!(in_one_line("one\n  two\n\nREADY=1\n"), "one; two; READY=1");
     }
