@@ -28,6 +28,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
         plain("p50 µs", 0),
         plain("p99 ms", 2),
         plain("slowest ms", 1),
+        plain("lost before", 0),
         plain("p99 ms before", 2),
         plain("slowest ms before", 1),
         plain("asked over TCP", 0),
@@ -53,7 +54,8 @@ fn upgrade(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
     };
     let seconds = (EVERY * UPGRADES as u32).as_secs() + 2;
     // As long without an upgrade: what of it is the machine's own.
-    let before = bench.flood(Load::new(vec![stream()?], seconds))?.remove(0);
+    let before = Load { timeout: Duration::from_secs(5), ..Load::new(vec![stream()?], seconds) };
+    let before = bench.flood(before)?.remove(0);
     let load = Load { timeout: Duration::from_secs(5), ..Load::new(vec![stream()?], seconds) };
     let is_over = AtomicBool::new(false);
     let mut serving = Serving(running.process.id(), running.process.id());
@@ -87,6 +89,7 @@ fn upgrade(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
         micros(0.5),
         micros(0.99) / 1e3,
         outcome.latency.max() as f64 / 1e6,
+        before.lost as f64,
         before.latency.quantile(0.99) as f64 / 1e6,
         before.latency.max() as f64 / 1e6,
         over_tcp.0 as f64,
