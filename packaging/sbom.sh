@@ -72,12 +72,11 @@ jq --sort-keys --slurpfile checksums "$work/checksums.json" --arg rust "$rust" -
 
 jq --raw-output --slurpfile metadata "$work/metadata.json" '
     .components[] | . as $c | $metadata[0].packages[] | select(.name == $c.name and .version == $c.version)
-    | "\(.name) \(.version) \(.license // "-")\t\(.manifest_path | rtrimstr("/Cargo.toml"))"' "$out/waypost.cdx.json" |
-    while IFS=$'\t' read -r title folder; do
-        printf '%s\n%s\n\n' "================ $title" "$(jq -r '.packages[] | select("\(.name) \(.version) \(.license // "-")" == $t) | .repository // empty' \
-            --arg t "$title" "$work/metadata.json")"
-        find "$folder" -maxdepth 1 -type f \( -iname 'licen[sc]e*' -o -iname 'copying*' -o -iname 'notice*' -o -iname 'unlicense*' \) |
-            sort | while read -r file; do cat "$file"; echo; done
+    | [.name, .version, .license // "-", .repository // "-", (.manifest_path | rtrimstr("/Cargo.toml"))] | @tsv' "$out/waypost.cdx.json" |
+    while IFS=$'\t' read -r name of licence repository folder; do
+        printf '================ %s %s: %s\n%s\n\n' "$name" "$of" "$licence" "$repository"
+        find "$folder" -maxdepth 1 -type f -iregex '.*/\(un\)?\(licen[sc]e\|copying\|notice\)[^/]*' -print0 | sort --zero-terminated |
+            xargs --null --no-run-if-empty -I{} sh -c 'cat "$1"; echo' sh {}
     done > "$out/third-party-licenses.txt"
 touch --date="@$SOURCE_DATE_EPOCH" "$out/waypost.cdx.json" "$out/third-party-licenses.txt"
 echo "$out/waypost.cdx.json: $(jq '.components | length' "$out/waypost.cdx.json") components"

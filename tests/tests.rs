@@ -8,6 +8,7 @@
 mod answers;
 mod corefile;
 mod cpu_quota;
+mod docker;
 mod forwarding;
 mod fuzz_replay;
 mod logging;
@@ -16,6 +17,7 @@ mod operation_answers;
 mod operation_pages;
 mod operation_service;
 mod operation_upgrade;
+mod packages;
 mod reload;
 mod rooms;
 mod scripts;

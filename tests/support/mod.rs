@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 mod dir;
+pub(crate) mod docker;
 pub(crate) mod http;
 mod lineage;
 mod lines;
@@ -9,6 +10,7 @@ pub(crate) mod message;
 pub(crate) mod netns;
 mod peer;
 mod ports;
+mod release;
 mod server;
 pub(crate) mod tools;
 mod upstream;
@@ -21,6 +23,7 @@ pub(crate) use lineage::Lineage;
 pub(crate) use lines::Lines;
 pub(crate) use peer::Peer;
 pub(crate) use ports::{has_ipv6, next_port};
+pub(crate) use release::released;
 pub(crate) use server::{Ended, Server, Stdout, program};
 pub(crate) use upstream::{Asked, Deed, Upstream};
 

@@ -17,6 +17,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("nft", "nftables"),
     ("sysctl", "procps"),
     ("setpriv", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("docker", "docker.io"),
+    ("busybox", "busybox-static"),
+    ("lintian", "lintian"),
     ("taskset", "util-linux"),
 ];
 
@@ -31,6 +35,15 @@ pub(crate) fn run(mut command: Command) -> (bool, String) {
     let Output { status, stdout, stderr } = output;
     let text = String::from_utf8_lossy(&stdout) + String::from_utf8_lossy(&stderr);
     (status.success(), text.into_owned())
+}
+
+/// Runs commands of the shell, each of which must succeed, and returns what they printed.
+pub(crate) fn shell(commands: &str) -> String {
+    let mut command = Command::new("sh");
+    command.args(["-euc", commands]);
+    let (success, text) = run(command);
+    assert!(success, "{commands}\n{text}");
+    text
 }
 
 /// What to do about a program that is not installed.
