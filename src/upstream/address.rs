@@ -1,6 +1,6 @@
 //! Addresses of upstreams as a configuration writes them, and whether one of them is ours.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
 
 /// Splits the zone off `host` (`fe80::1%eth0`, `[fe80::1%eth0]:53`, `tls://9.9.9.9%dns.quad9.net`), keeping scheme, brackets and port
 /// where they are. The zone is empty if there is none.
@@ -46,10 +46,15 @@ pub fn is_ours(upstream: SocketAddr, listeners: &[SocketAddr]) -> bool {
         listener.port() == upstream.port()
             && (listener.ip() == upstream.ip()
                 || (listener.ip().is_unspecified()
+                    && upstream.ip() != DOCKERS_RESOLVER
                     && covers(listener.ip(), upstream.ip())
                     && is_of_this_machine(upstream.ip())))
     })
 }
+
+/// Where containers on networks that people made find Docker's resolver. What is sent to its port 53 is sent on to another port, so a
+/// listener on all addresses does not hear it.
+const DOCKERS_RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 
 /// A wildcard listener of IPv6 hears IPv4 too.
 const fn covers(wildcard: IpAddr, ip: IpAddr) -> bool {
@@ -103,6 +108,8 @@ mod tests {
         };
         check("127.0.0.1:53", "[::]:53", true);
         check("127.0.0.53:53", "0.0.0.0:53", true);
+        check("127.0.0.11:53", "[::]:53", false);
+        check("127.0.0.11:53", "127.0.0.11:53", true);
         check("[::1]:53", "[::]:53", true);
         check("[::1]:53", "0.0.0.0:53", false);
         check("127.0.0.1:53", "[::]:1053", false);
