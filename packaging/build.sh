@@ -19,7 +19,7 @@ size_max=$((16 * 1024 * 1024))
 
 cargo fetch --quiet --locked --target $triple
 sources=${CARGO_HOME:-$HOME/.cargo}/registry/src
-flags=(-Ctarget-feature=+crt-static -Clink-arg=-Wl,--build-id=sha1 "--remap-path-prefix=$PWD=waypost")
+flags=("-Ctarget-feature=+crt-static" "-Clink-arg=-Wl,--build-id=sha1" "--remap-path-prefix=$PWD=waypost")
 for registry in "$sources"/*/; do
     flags+=("--remap-path-prefix=${registry%/}=crates")
 done

@@ -48,6 +48,7 @@ export -f capable
 if [ "$(id -u)" = 0 ]; then
     capable "$work/root" > "$work/layer"
 else
+    # shellcheck disable=SC2016 # $0 is the argument
     unshare --user --map-root-user bash -euo pipefail -c 'capable "$0"' "$work/root" > "$work/layer"
 fi
 layer=$(blob "$work/layer")

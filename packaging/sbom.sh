@@ -26,9 +26,9 @@ glibc=$(dpkg-query --show --showformat='${source:Version}' libc6-dev 2>/dev/null
 
 jq --sort-keys --slurpfile checksums "$work/checksums.json" --arg rust "$rust" --arg glibc "$glibc" \
     --arg revision "$WAYPOST_REVISION" --arg time "$(date --utc --date="@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)" '
+    # Older crates write their alternatives with a slash.
     def licenses: if .license then [{expression: (.license | gsub("/"; " OR "))}] else [] end;
     def purl: "pkg:cargo/\(.name)@\(.version)";
-    # Older crates write their alternatives with a slash.
     (.packages | map({key: .id, value: .}) | from_entries) as $packages
     | .resolve.root as $root
     # Of each package those that are linked to it: neither for tests nor for build scripts, and no macros, which run in the compiler.
@@ -75,6 +75,7 @@ jq --raw-output --slurpfile metadata "$work/metadata.json" '
     | [.name, .version, .license // "-", .repository // "-", (.manifest_path | rtrimstr("/Cargo.toml"))] | @tsv' "$out/waypost.cdx.json" |
     while IFS=$'\t' read -r name of licence repository folder; do
         printf '================ %s %s: %s\n%s\n\n' "$name" "$of" "$licence" "$repository"
+        # shellcheck disable=SC2016 # $1 is the argument
         find "$folder" -maxdepth 1 -type f -iregex '.*/\(un\)?\(licen[sc]e\|copying\|notice\)[^/]*' -print0 | sort --zero-terminated |
             xargs --null --no-run-if-empty -I{} sh -c 'cat "$1"; echo' sh {}
     done > "$out/third-party-licenses.txt"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034 # it is sourced, and uses nothing itself
 # What names and dates everything that is packaged; sourced by the scripts beside it, in the repository's root.
 #
 # SOURCE_DATE_EPOCH is the time of the commit, and WAYPOST_REVISION its name, unless they are set: who builds from a source without its history

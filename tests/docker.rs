@@ -71,7 +71,9 @@ fn on_the_default_bridge_answers_find_their_way_back() {
     cable(&outside, "eth0", docker.host(), "uplink");
     outside.ip("addr add 192.168.30.2/24 dev eth0");
     docker.host().ip("addr add 192.168.30.1/24 dev uplink");
-    let resolver = Server::with(".:53 {\n hosts absent {\n 198.51.100.7 far.test\n }\n log\n}\n").inside(&outside).start();
+    let resolver = Server::with(".:53 {\n hosts absent {\n 198.51.100.7 far.test\n }\n log\n}\n")
+        .inside(&outside)
+        .start();
     let (_dir, volume) = mounted(&corefile("192.168.30.2"));
     let publish = "--publish 10053:53/udp --publish 10053:53/tcp";
     let container = docker.serve(&format!("{volume} {publish}"), "");
@@ -111,7 +113,8 @@ fn other_containers_ask_it_through_dockers_own_resolver() {
     let archive = dir.join("busybox.tar");
     tools::shell(&format!("tar -cf {archive} -C \"$(dirname \"$(command -v busybox)\")\" busybox"));
     docker.run(&format!("import {archive} busybox"));
-    let nslookup = |options: &str| docker.run(&format!("run --rm {options} busybox /busybox nslookup name.test"));
+    let nslookup =
+        |options: &str| docker.run(&format!("run --rm {options} busybox /busybox nslookup name.test"));
     let said = nslookup(&format!("--network people --dns {at}"));
     assert!(said.contains("127.0.0.11") && said.contains("192.0.2.7"), "{said}");
     server.wait_for("\"A IN name.test.");
@@ -165,9 +168,12 @@ fn publish(dir: &TestDir, version: &str, corefile: &str) {
 
 #[test]
 fn a_mounted_configuration_is_swapped_and_the_end_is_in_time() {
-    let Some(docker) = Docker::get("a_mounted_configuration_is_swapped_and_the_end_is_in_time") else { return };
+    let Some(docker) = Docker::get("a_mounted_configuration_is_swapped_and_the_end_is_in_time") else {
+        return;
+    };
     let dir = TestDir::new();
-    let version = |last: u8| format!(". {{\n hosts {{\n 192.0.2.{last} name.test\n }}\n reload 2s\n errors\n}}\n");
+    let version =
+        |last: u8| format!(". {{\n hosts {{\n 192.0.2.{last} name.test\n }}\n reload 2s\n errors\n}}\n");
     publish(&dir, "..1", &version(1));
     std::os::unix::fs::symlink("..data/Corefile", dir.path().join("Corefile")).expect("a link");
     let options = format!("--volume {}:/etc/coredns:ro --entrypoint /coredns", dir.path().display());

@@ -122,6 +122,9 @@ impl Drop for Docker {
             let _ = self.command(&format!("rm --force --volumes {id}")).status();
         }
         self.daemon.stop();
+        // It leaves the namespace of the host's network mounted.
+        let _ =
+            Command::new("umount").arg(self.dir.join("exec/netns/default")).stderr(Stdio::null()).status();
     }
 }
 
