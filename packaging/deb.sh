@@ -22,11 +22,11 @@ zip() { mkdir -p "$(dirname "$2")" && gzip -9nc "$1" > "$2"; }
 
 put "$out/waypost" "$root/usr/bin/waypost" 755
 put packaging/debian/Corefile "$root/etc/waypost/Corefile"
-for unit in packaging/systemd/*; do
-    mkdir -p "$root/usr/lib/systemd/system"
-    # Here the program stands where packages put it, and the lines that say how to install the unit by hand are of no use.
-    sed -e '/^#   /d' -e 's,/usr/local/bin/,/usr/bin/,g' "$unit" > "$root/usr/lib/systemd/system/$(basename "$unit")"
-done
+# Here the program stands where packages put it, and the lines that say how to install the unit by hand are of no use.
+sed -e '/^#   /d' -e '/^#$/d' -e 's,/usr/local/bin/,/usr/bin/,g' packaging/systemd/waypost.service > "$work/waypost.service"
+put "$work/waypost.service" "$root/usr/lib/systemd/system/waypost.service"
+# Its addresses are not those of the Corefile that is installed.
+put packaging/systemd/waypost.socket "$doc/examples/waypost.socket"
 packaging/man.sh "$out/waypost" "$work/man"
 for page in "$work"/man/*; do
     section=${page%.gz} section=${section##*.}

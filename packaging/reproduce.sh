@@ -8,8 +8,9 @@ cd "$(dirname "$0")/.."
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+git clone --quiet --no-hardlinks . "$work/one"
+git clone --quiet --no-hardlinks "$work/one" "$work/another/place"
 for folder in one another/place; do
-    git clone --quiet --no-hardlinks . "$work/$folder"
     "$work/$folder/packaging/release.sh" > "$work/said" || { cat "$work/said" >&2; exit 1; }
 done
 if ! diff "$work/one/target/dist/SHA256SUMS" "$work/another/place/target/dist/SHA256SUMS"; then
