@@ -1,7 +1,8 @@
 //! The series of the cache: one set for each listener and view, found on a hit without hashing a string.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use crate::chain::PerListener;
 use crate::metrics::{Counter, Gauge, names};
 
 /// Which of the two stores, as the label `type` says it.
@@ -24,8 +25,6 @@ impl Kind {
 
 /// The series of one listener and view.
 pub(super) struct Series {
-    server: &'static str,
-    view: &'static str,
     /// Queries looked up.
     pub(super) requests: Counter,
     hits: [Counter; 2],
@@ -47,8 +46,6 @@ impl Series {
         let both = [of_kind(Kind::Success), of_kind(Kind::Denial)];
         let all = [server, zones, view];
         Self {
-            server,
-            view,
             requests: names::CACHE_REQUESTS.with(all),
             hits: both.map(|labels| names::CACHE_HITS.with(labels)),
             evictions: both.map(|labels| names::CACHE_EVICTIONS.with(labels)),
@@ -71,53 +68,30 @@ impl Series {
     }
 }
 
-/// All series of a cache: a list that only grows, by one for each listener and view that asks.
+/// All series of a cache: one set for each listener and view that asks.
 pub(super) struct Metrics {
     zones: String,
-    first: OnceLock<Box<Node>>,
-}
-
-struct Node {
-    series: Arc<Series>,
-    next: OnceLock<Box<Self>>,
+    listeners: PerListener<Arc<Series>>,
 }
 
 impl Metrics {
     /// No series yet; `zones` is the label of that name.
     pub(super) const fn new(zones: String) -> Self {
-        Self { zones, first: OnceLock::new() }
+        Self { zones, listeners: PerListener::new() }
     }
 
     /// The series for `server` and `view`, which live as long as the process ([`crate::chain::intern`]); made where they are new.
     pub(super) fn of(&self, server: &'static str, view: &'static str) -> &Arc<Series> {
-        let mut place = &self.first;
-        loop {
-            // Where two threads add at once, one waits and then finds the other's node.
-            let node = place.get_or_init(|| {
-                let series = Arc::new(Series::new(server, view, &self.zones));
-                Box::new(Node { series, next: OnceLock::new() })
-            });
-            if same(node.series.server, server) && same(node.series.view, view) {
-                return &node.series;
-            }
-            place = &node.next;
-        }
+        self.listeners.get(server, view, |server, view| Arc::new(Series::new(server, view, &self.zones)))
     }
 
     /// Sets the gauges: every listener shares the one cache.
     pub(super) fn set_entries(&self, success: u64, denial: u64) {
-        let mut place = &self.first;
-        while let Some(node) = place.get() {
-            node.series.entries[Kind::Success as usize].set(success as f64);
-            node.series.entries[Kind::Denial as usize].set(denial as f64);
-            place = &node.next;
+        for series in self.listeners.all() {
+            series.entries[Kind::Success as usize].set(success as f64);
+            series.entries[Kind::Denial as usize].set(denial as f64);
         }
     }
-}
-
-/// Interned words are the same where they lie; the comparison of what they say is for words that are not interned.
-fn same(a: &'static str, b: &'static str) -> bool {
-    std::ptr::eq(a, b) || a == b
 }
 
 #[cfg(test)]
