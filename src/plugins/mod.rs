@@ -3,6 +3,7 @@
 //! Invariant: no plugin imports another. A new plugin is a folder, a row here, and a row in README's table.
 
 mod any;
+mod acl;
 mod bind;
 mod bufsize;
 mod cache;
@@ -44,6 +45,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &local::SPEC,
     &any::SPEC,
     &chaos::SPEC,
+    &acl::SPEC,
     &cache::SPEC,
     &header::SPEC,
     &minimal::SPEC,
