@@ -6,7 +6,7 @@ use super::header::HEADER_LEN;
 use super::name::suffixes;
 use super::record;
 use super::size::rdata_names;
-use super::{Name, Rtype, WireError, u16_at};
+use super::{Rtype, WireError, expand};
 
 /// `message` with its names compressed as far as they may be. Their spelling stays: only names of the same spelling share bytes.
 /// It can be longer than before, where `message` compressed names that no other may (RFC 3597 4).
@@ -66,19 +66,8 @@ const fn may_be_compressed(rtype: Rtype) -> bool {
 
 /// The name at `at`, written out as it is spelt there, and the offset behind it.
 fn spelled(message: &[u8], at: usize) -> Result<(Vec<u8>, usize), WireError> {
-    // This checks the name; its bytes are in lower case.
-    let (name, end) = Name::parse(message, at)?;
-    let mut wire = Vec::with_capacity(name.as_bytes().len());
-    let mut at = at;
-    while wire.len() < name.as_bytes().len() {
-        let length = usize::from(*message.get(at).ok_or(WireError::Cut)?);
-        if length >= 0xC0 {
-            at = usize::from(u16_at(message, at)?) & POINTER_MAX;
-        } else {
-            wire.extend_from_slice(message.get(at..=at + length).ok_or(WireError::Cut)?);
-            at += 1 + length;
-        }
-    }
+    let mut wire = Vec::new();
+    let end = expand::name(message, at, &mut wire)?;
     Ok((wire, end))
 }
 

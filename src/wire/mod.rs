@@ -5,12 +5,13 @@
 //!
 //! - [`header`] the twelve bytes in front, [`name`] domain names, [`query`] what a server must know of a query,
 //! - [`record`] walking the records of a response, [`outcome`] what a response comes to, [`edns`] the OPT record,
-//! - [`compose`] writing answers, [`patch`], [`compress`] and [`truncate`] changing finished ones,
+//! - [`compose`] writing answers, [`patch`], [`compress`], [`expand`] and [`truncate`] changing finished ones,
 //! - [`rtype`], [`rclass`], [`rcode`], [`opcode`] the numbers and their names.
 
 pub mod compose;
 pub mod compress;
 pub mod edns;
+pub mod expand;
 pub mod header;
 pub mod name;
 pub mod opcode;

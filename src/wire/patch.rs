@@ -1,7 +1,7 @@
 //! Changing a finished message in place: TTLs, names' case in the question.
 
 use super::record::{self, Section};
-use super::{Edns, HEADER_LEN, Rtype, WireError};
+use super::{Edns, HEADER_LEN, Rtype, WireError, expand};
 
 /// The offsets of the TTLs of all records but OPT and TSIG-like meta records.
 ///
@@ -91,21 +91,7 @@ fn move_opt(message: &mut Vec<u8>, opt: &super::Record) -> Result<Vec<u8>, WireE
     let mut at = opt.end;
     while at < message.len() {
         let record = super::Record::parse(message, at, Section::Additional)?;
-        rest.extend_from_slice(super::Name::parse(message, record.start)?.0.as_bytes());
-        rest.extend_from_slice(&message[record.fixed..record.fixed + 8]);
-        let mut rdata = Vec::new();
-        let mut copied = record.rdata;
-        let mut names = Vec::new();
-        super::size::rdata_names(message, &record, |name_at| names.push(name_at))?;
-        for name_at in names {
-            rdata.extend_from_slice(&message[copied..name_at]);
-            let (name, end) = super::Name::parse(message, name_at)?;
-            rdata.extend_from_slice(name.as_bytes());
-            copied = end;
-        }
-        rdata.extend_from_slice(message.get(copied..record.end).ok_or(WireError::BadRecord)?);
-        rest.extend_from_slice(&u16::try_from(rdata.len()).map_err(|_| WireError::BadRecord)?.to_be_bytes());
-        rest.extend_from_slice(&rdata);
+        expand::record(message, &record, &mut rest)?;
         at = record.end;
     }
     let bytes = message[opt.start..opt.end].to_vec();
