@@ -1,6 +1,7 @@
 //! A server block, ready to run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Ahead, MetadataSource, Plugin, Query};
 use crate::wire::Name;
@@ -20,6 +21,8 @@ pub struct Block {
     pub other_classes: bool,
     /// Whether panics are logged with their stack (`errors` with `stacktrace`).
     pub stacktrace: bool,
+    /// How long after it came a query is waited for no longer (`cancel`); `None`: what plugins wait for ends by itself.
+    pub patience: Option<Duration>,
 }
 
 pub(super) struct Link {
@@ -63,6 +66,8 @@ pub struct BlockBuilder {
     pub other_classes: bool,
     /// See [`Block::stacktrace`].
     pub stacktrace: bool,
+    /// See [`Block::patience`].
+    pub patience: Option<Duration>,
 }
 
 impl BlockBuilder {
@@ -89,6 +94,7 @@ impl BlockBuilder {
             debug: self.debug,
             other_classes: self.other_classes,
             stacktrace: self.stacktrace,
+            patience: self.patience,
         }
     }
 }

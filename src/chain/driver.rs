@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Block, Cx, Failure, Late, Later, Query, Response, Router, Step};
+use super::{Block, Cx, Failure, Late, Later, Query, Response, Router, Step, clock};
 use crate::wire::{Name, Rcode};
 
 /// How deep queries may ask queries of their own (CNAME targets, autopath …) before the answer is SERVFAIL.
@@ -40,7 +40,7 @@ pub async fn resume(
     let Waiting { from, mut at, mut later } = waiting;
     loop {
         let name = block.chain[at].name;
-        match later.await {
+        match in_time(block, query, later).await {
             Late::Next => match descend(router, &block, from, at + 1, query, response) {
                 Some((next_at, next)) => {
                     (at, later) = (next_at, next);
@@ -60,6 +60,14 @@ pub async fn resume(
         }
         return ascend(router, &block, from, at, query, response);
     }
+}
+
+/// Waits for `later`, but no longer than the block has patience with `query`. Dropped, it takes back what it has under way.
+async fn in_time(block: &Block, query: &Query, later: Later) -> Late {
+    let Some(patience) = block.patience else { return later.await };
+    let left = patience.saturating_sub(clock::now().since(query.now));
+    let late = tokio::time::timeout(left, later).await;
+    late.unwrap_or_else(|_| Late::Fail(Rcode::SERVFAIL, Some(Failure::new("context deadline exceeded"))))
 }
 
 /// Goes down from place `at`; on an answer goes up to place `from`. Returns what to wait for, if a plugin said so.

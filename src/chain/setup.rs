@@ -76,6 +76,8 @@ pub struct BlockSetup {
     pub other_classes: bool,
     /// See [`super::Block::stacktrace`].
     pub stacktrace: bool,
+    /// See [`super::Block::patience`].
+    pub patience: Option<Duration>,
     /// The zones the `metadata` plugin covers.
     pub metadata_zones: Option<Vec<Name>>,
     /// Who knows metadata.

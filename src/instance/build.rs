@@ -163,6 +163,7 @@ fn build_block(
     builder.debug = setup.debug;
     builder.other_classes = setup.other_classes;
     builder.stacktrace = setup.stacktrace;
+    builder.patience = setup.patience;
     if let Some(zones) = setup.metadata_zones.take() {
         builder.collect_metadata(zones, std::mem::take(&mut setup.metadata_sources));
     }

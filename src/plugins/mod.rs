@@ -8,6 +8,7 @@ mod bind;
 mod bufsize;
 mod cache;
 mod chaos;
+mod cancel;
 mod debug;
 mod errors;
 mod forward;
@@ -32,6 +33,7 @@ use crate::chain::PluginSpec;
 pub const ORDER: &[&PluginSpec] = &[
     &root::SPEC,
     &metadata::SPEC,
+    &cancel::SPEC,
     &reload::SPEC,
     &nsid::SPEC,
     &bufsize::SPEC,
