@@ -3,6 +3,9 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 
+use super::Query;
+use crate::wire::Name;
+
 /// Knows whether its plugin can answer yet; offered as `Arc<dyn Ready>`, and shown by `ready`.
 pub trait Ready: Send + Sync {
     /// The plugin's name, as the page shows it.
@@ -10,6 +13,12 @@ pub trait Ready: Send + Sync {
 
     /// Whether the plugin can answer. Asked at each probe, on the control plane: it must not wait.
     fn is_ready(&self) -> bool;
+}
+
+/// A plugin that knows in which domains a client looks for names; offered as `Arc<dyn AutopathSource>`.
+pub trait AutopathSource: Send + Sync {
+    /// The search domains of `query`'s client, in order; the name itself comes after all of them. `None` if it does not know the client.
+    fn search_path(&self, query: &Query) -> Option<Vec<Name>>;
 }
 
 /// The capabilities offered in one block, by trait, in the order of the chain.

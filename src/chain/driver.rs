@@ -40,7 +40,7 @@ pub async fn resume(
     let Waiting { from, mut at, mut later } = waiting;
     loop {
         let name = block.chain[at].name;
-        match in_time(block, query, later).await {
+        match in_time(&block, query, later).await {
             Late::Next => match descend(router, &block, from, at + 1, query, response) {
                 Some((next_at, next)) => {
                     (at, later) = (next_at, next);

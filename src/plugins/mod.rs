@@ -10,6 +10,7 @@ mod cache;
 mod chaos;
 mod cancel;
 mod debug;
+mod erratic;
 mod errors;
 mod forward;
 mod header;
@@ -53,6 +54,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &minimal::SPEC,
     &hosts::SPEC,
     &forward::SPEC,
+    &erratic::SPEC,
     &whoami::SPEC,
 ];
 
