@@ -36,3 +36,6 @@ impl Extensions {
         self.0.clear();
     }
 }
+
+/// Kept with a query: what is sent upstream for it is sent for it alone, and shared with no equal query in flight.
+pub struct Alone;

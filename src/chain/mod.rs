@@ -37,7 +37,7 @@ pub mod testing;
 pub use block::{Block, BlockBuilder};
 pub use clock::Mono;
 pub use driver::{Below, Top};
-pub use extensions::Extensions;
+pub use extensions::{Alone, Extensions};
 pub use intern::intern;
 pub use metadata::{Metadata, MetadataSource};
 pub use pages::{Page, PageAddress};

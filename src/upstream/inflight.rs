@@ -55,7 +55,7 @@ pub(super) struct Exchange {
     pub(super) was_resent: bool,
     /// It was sent on a pooled connection that had been closed, and is on its second way.
     pub(super) is_retry: bool,
-    /// The key under which equal queries find it; none if another of the same hash was there first.
+    /// The key under which equal queries find it; none if another of the same hash was there first, and if it is sent for one query alone.
     shared: Option<u64>,
     first_waiter: u32,
 }
@@ -129,16 +129,19 @@ impl InFlight {
     }
 
     /// Adds a query, whose question ends at `question_end`, that waits until `deadline`. `latest` is when it would have to give up in any case.
+    /// One that is `alone` shares with none.
     pub(super) fn join(
         &mut self,
         query: &[u8],
         question_end: usize,
         transport: Transport,
+        alone: bool,
         now: Instant,
         (deadline, latest): (Instant, Instant),
     ) -> Joined {
         let hash = self.hash(query, question_end, transport);
-        let found = self.shared.get(&hash).copied();
+        let found = if alone { None } else { self.shared.get(&hash).copied() };
+        let can_be_found = found.is_none() && !alone;
         let equal = found.filter(|&key| {
             self.exchanges.get(key).is_some_and(|e| {
                 e.transport == transport
@@ -157,11 +160,11 @@ impl InFlight {
                 sent: now,
                 was_resent: false,
                 is_retry: false,
-                shared: found.is_none().then_some(hash),
+                shared: can_be_found.then_some(hash),
                 first_waiter: NONE,
             };
             let key = self.exchanges.insert(exchange);
-            if found.is_none() {
+            if can_be_found {
                 self.shared.insert(hash, key);
             }
             key
@@ -406,7 +409,7 @@ mod tests {
         fn join(&mut self, query: &[u8], transport: Transport) -> (u32, u32, bool) {
             let end = crate::wire::record::questions_end(query).unwrap();
             let deadline = self.now + Duration::from_secs(2);
-            match self.in_flight.join(query, end, transport, self.now, (deadline, deadline)) {
+            match self.in_flight.join(query, end, transport, false, self.now, (deadline, deadline)) {
                 Joined::Leads { waiter, exchange } => (waiter, exchange, true),
                 Joined::Follows { waiter, exchange } => (waiter, exchange, false),
             }

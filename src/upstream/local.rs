@@ -96,11 +96,11 @@ impl Local {
     pub(super) fn start(
         self: &Rc<Self>,
         query: &[u8],
-        transport: Transport,
+        (transport, alone): (Transport, bool),
         now: Instant,
         patience: Duration,
     ) -> Exchanging {
-        match self.join(query, transport, now, patience) {
+        match self.join(query, (transport, alone), now, patience) {
             Ok((waiter, is_full)) => {
                 if is_full {
                     self.flush();
@@ -115,7 +115,7 @@ impl Local {
     fn join(
         self: &Rc<Self>,
         query: &[u8],
-        transport: Transport,
+        (transport, alone): (Transport, bool),
         now: Instant,
         patience: Duration,
     ) -> Result<(u32, bool), ExchangeError> {
@@ -127,7 +127,8 @@ impl Local {
         if state.in_flight.is_full() {
             return Err(fail(ErrorKind::Overloaded));
         }
-        let joined = match state.in_flight.join(query, question_end, transport, now, (deadline, latest)) {
+        let limits = (deadline, latest);
+        let joined = match state.in_flight.join(query, question_end, transport, alone, now, limits) {
             Joined::Follows { waiter, exchange } => {
                 self.ask_again(state, exchange, now);
                 (waiter, false)

@@ -104,8 +104,17 @@ impl Upstream {
     /// Call it on a worker, in a tokio `LocalRuntime`. The query is taken at once and goes out with all others of the turn
     /// ([`super::flush`]); dropping the future takes it back.
     pub fn exchange(&self, query: &[u8], transport: Transport, patience: Duration) -> Exchanging {
+        self.start(query, (transport, false), patience)
+    }
+
+    /// As [`Self::exchange`], but what is sent is shared with no equal query: for one that may come back to us, and would wait for itself.
+    pub fn exchange_alone(&self, query: &[u8], transport: Transport, patience: Duration) -> Exchanging {
+        self.start(query, (transport, true), patience)
+    }
+
+    fn start(&self, query: &[u8], how: (Transport, bool), patience: Duration) -> Exchanging {
         let local = self.locals.get_or_make(|| Local::new(Arc::clone(&self.shared)));
-        local.start(query, transport, clock::now(), patience)
+        local.start(query, how, clock::now(), patience)
     }
 
     /// How it was configured.

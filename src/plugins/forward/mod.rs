@@ -20,7 +20,8 @@ use config::Config;
 use limit::{Limit, Ticket};
 
 use crate::chain::{
-    self, Built, Cx, Failure, Late, Mono, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step, clock,
+    self, Alone, Built, Cx, Failure, Late, Mono, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step,
+    clock,
 };
 use crate::config::{Diagnostic, Scheme};
 use crate::metrics::Counter;
@@ -205,6 +206,7 @@ impl Plugin for Forward {
             }),
             is_retried_over_tcp: false,
             wire: query.wire().into(),
+            alone: query.extensions.get::<Alone>().is_some(),
             deadline: query.now + PATIENCE,
             label,
             last_error: None,
@@ -230,6 +232,8 @@ struct Way {
     /// The reply over UDP was truncated, and the same upstream is asked over TCP.
     is_retried_over_tcp: bool,
     wire: Box<[u8]>,
+    /// It shares no exchange.
+    alone: bool,
     deadline: Mono,
     label: Option<Rc<Cell<&'static str>>>,
     last_error: Option<ExchangeError>,
@@ -273,7 +277,17 @@ impl Way {
         if let Some(label) = &self.label {
             label.set(forward.labels[self.asked]);
         }
-        Some(forward.upstreams[self.asked].exchange(&self.wire, self.transport, patience))
+        Some(self.exchange(patience))
+    }
+
+    /// Sends the query to the upstream that is asked.
+    fn exchange(&self, patience: Duration) -> Exchanging {
+        let upstream = &self.forward.upstreams[self.asked];
+        if self.alone {
+            upstream.exchange_alone(&self.wire, self.transport, patience)
+        } else {
+            upstream.exchange(&self.wire, self.transport, patience)
+        }
     }
 
     /// As [`Self::ask`], if there is time left.
