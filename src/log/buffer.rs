@@ -82,6 +82,22 @@ pub fn flush(limit: Duration) -> bool {
     standard_output().flush(limit)
 }
 
+/// Writes `[FATAL] ` and `text` as a line, waits up to a second until it is written, and ends the process with code 1. For what makes
+/// serving on a harm, and for nothing else: queries that wait get no answer, and nothing is closed or removed.
+#[allow(
+    clippy::exit,
+    clippy::disallowed_methods,
+    reason = "ending the process is what it is for, after the last lines"
+)]
+pub fn fatal(text: &str) -> ! {
+    plain(&format!("[FATAL] {text}"));
+    flush(FATAL_FLUSH_LIMIT);
+    std::process::exit(1)
+}
+
+/// How long the reader of a last line is waited for.
+const FATAL_FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
 thread_local! {
     static BUFFER: RefCell<LineBuffer> = const { RefCell::new(LineBuffer::new(None)) };
 }

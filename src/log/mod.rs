@@ -23,7 +23,7 @@ mod line;
 mod writer;
 
 pub use buffer::{
-    HAND_OVER_AGE_NS_MAX, HAND_OVER_BYTES, discard, flush, hand_over, hand_over_due_ns, plain, take,
+    HAND_OVER_AGE_NS_MAX, HAND_OVER_BYTES, discard, fatal, flush, hand_over, hand_over_due_ns, plain, take,
     wants_hand_over, with_line,
 };
 pub use events::{set_debug, start, start_kept};

@@ -18,6 +18,7 @@ mod health;
 mod hosts;
 mod local;
 mod log;
+mod r#loop;
 mod metadata;
 mod minimal;
 mod nsid;
@@ -53,6 +54,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &header::SPEC,
     &minimal::SPEC,
     &hosts::SPEC,
+    &r#loop::SPEC,
     &forward::SPEC,
     &erratic::SPEC,
     &whoami::SPEC,
