@@ -49,6 +49,9 @@ pub struct Labels {
     pub view: &'static str,
 }
 
+/// What runs when something happens to the process; one after the other, on a thread that may wait.
+pub type EventHook = Box<dyn FnOnce() + Send>;
+
 /// What one plugin sees of its block while it is built, and what it may set there.
 pub struct Setup<'a> {
     /// Its directives in the order of the file, at least one.
@@ -90,6 +93,10 @@ pub struct BlockSetup {
     pub on_start: Vec<StartHook>,
     /// What to do when the instance is replaced or the process ends.
     pub on_stop: Vec<Box<dyn FnOnce() + Send>>,
+    /// What to run once the instance serves.
+    pub on_started: Vec<EventHook>,
+    /// What to run when the process is told to end, before anything else: all is still served, and waits.
+    pub on_shutdown: Vec<EventHook>,
     /// How the configuration is watched for changes (`reload`); `None`: it is not. Counts for the process: the last block that has one.
     pub reload: Option<ReloadSettings>,
     /// True if queries are counted for a page that somebody sees (`prometheus`), so that those of no block are to be counted, too.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::pidfile::PidFile;
 use super::run::explain;
+use crate::chain::EventHook;
 use crate::control::config_watch::Changed;
 use crate::control::service::{self, Notifier};
 use crate::control::signals::{Signal, Signals};
@@ -78,7 +79,8 @@ impl Daemon {
             tracing::error!(
                 "the process that started this one has ended before it had handed over: ending, too"
             );
-            stop(self.running, self.signals, STOP_LIMIT).await;
+            let hooks = self.running.take_shutdown();
+            stop(self.running, self.signals, STOP_LIMIT, hooks).await;
             return 1;
         };
         meanwhile.extend(reload.then_some(Signal::Reload));
@@ -140,16 +142,17 @@ impl Daemon {
     }
 
     /// Ends in the way that `signal` wants; returns the exit code.
-    async fn end(self, signal: Signal) -> u8 {
+    async fn end(mut self, signal: Signal) -> u8 {
         self.notifier.stopping();
+        let hooks = self.running.take_shutdown();
         match signal {
             Signal::Terminate => {
                 tracing::info!("SIGTERM: Shutting down servers then terminating");
-                stop(self.running, self.signals, STOP_LIMIT).await
+                stop(self.running, self.signals, STOP_LIMIT, hooks).await
             }
             Signal::Interrupt => {
                 tracing::info!("SIGINT: Shutting down");
-                stop(self.running, self.signals, Duration::ZERO).await
+                stop(self.running, self.signals, Duration::ZERO, hooks).await
             }
             Signal::ForceQuit => 2,
             Signal::Quit | Signal::Reload | Signal::Upgrade => 0,
@@ -163,6 +166,7 @@ impl Daemon {
         let planned = unless_ended(self.running.successor(), &mut self.signals).await?;
         Ok(match planned.and_then(|plan| exchange(&mut self.running, plan)) {
             Ok(()) => {
+                drop(run_aside(self.running.take_started()));
                 tracing::info!("Reloading complete");
                 self.notifier.ready(&self.status());
                 Ok(())
@@ -254,7 +258,8 @@ impl Daemon {
             }
             self.running.close_connections();
         }
-        stop(self.running, self.signals, STOP_LIMIT).await
+        // The service goes on elsewhere: nothing is run that belongs to its end.
+        stop(self.running, self.signals, STOP_LIMIT, Vec::new()).await
     }
 }
 
@@ -311,13 +316,18 @@ async fn start_successor(running: &Running, program: &io::Result<Program>) -> Re
     Ok(successor)
 }
 
-/// Stops `running` while still listening for signals that want it faster.
-async fn stop(running: Running, mut signals: Signals, limit: Duration) -> u8 {
-    let stopped = tokio::task::spawn_blocking(move || running.stop(limit));
+/// Runs `hooks` and stops `running`, while still listening for signals that want it faster.
+async fn stop(running: Running, mut signals: Signals, limit: Duration, hooks: Vec<EventHook>) -> u8 {
+    let told = run_aside(hooks);
+    let stopped = async {
+        // The thread's end, whatever came of it, is the end of the wait.
+        let _ = told.await;
+        let _ = tokio::task::spawn_blocking(move || running.stop(limit)).await;
+    };
     tokio::pin!(stopped);
     loop {
         tokio::select! {
-            _ = &mut stopped => return 0,
+            () = &mut stopped => return 0,
             signal = signals.next() => match signal {
                 Signal::ForceQuit => {
                     tracing::info!("SIGINT: Force quit");
@@ -328,6 +338,25 @@ async fn stop(running: Running, mut signals: Signals, limit: Duration) -> u8 {
             },
         }
     }
+}
+
+/// Runs `hooks` one after the other on a thread of their own, as they may wait for long; what is returned comes when they are through. The
+/// thread is started from here, so that programs that it starts have the standing of the process, not that of the control plane.
+pub(super) fn run_aside(hooks: Vec<EventHook>) -> oneshot::Receiver<()> {
+    let (done, through) = oneshot::channel();
+    if hooks.is_empty() {
+        // Dropped, it is through.
+        return through;
+    }
+    let work = move || {
+        hooks.into_iter().for_each(|hook| hook());
+        // Nobody may be waiting.
+        let _ = done.send(());
+    };
+    if let Err(error) = std::thread::Builder::new().name("on".into()).spawn(work) {
+        tracing::error!("starting a thread for commands: {error}");
+    }
+    through
 }
 
 /// Exchanges the configuration on a thread that steps back: letting go of the old one, with its cache and its tables, takes milliseconds, which

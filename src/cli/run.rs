@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::args::Flags;
-use super::daemon::{Daemon, or_ended, unless_ended};
+use super::daemon::{Daemon, or_ended, run_aside, unless_ended};
 use super::pidfile::PidFile;
 use crate::config;
 use crate::control::runtime::ControlRuntime;
@@ -134,7 +134,7 @@ async fn begin(
         Ok(planned) => planned.map_err(|error| explain(&error))?,
         Err(signal) => return Ok(Err(ended_by(signal))),
     };
-    let (running, plan) = Running::start(source, dns_port, planned, workers, control.handle(), changed)
+    let (mut running, plan) = Running::start(source, dns_port, planned, workers, control.handle(), changed)
         .map_err(|error| explain(&error))?;
     for unwanted in inherited::close_rest() {
         tracing::warn!(
@@ -145,6 +145,8 @@ async fn begin(
     if !flags.quiet {
         Running::print_banner(&plan);
     }
+    // Nobody waits for these: they are the operator's, and may take long.
+    drop(run_aside(running.take_started()));
     Ok(Ok(Daemon {
         running,
         signals,

@@ -46,6 +46,8 @@ pub struct Diagnostic {
     pub wording: Wording,
     /// What stands before the first line, such as `plugin/hosts: `.
     pub prefix: String,
+    /// No plugin's name is put before the first line.
+    pub unnamed: bool,
 }
 
 /// Shorthand for what reads one value.
@@ -62,6 +64,7 @@ impl Diagnostic {
             notes: Vec::new(),
             wording: Wording::Parsing,
             prefix: String::new(),
+            unnamed: false,
         }
     }
 
@@ -126,8 +129,17 @@ impl Diagnostic {
         self
     }
 
+    /// The same error without its plugin's name, for plugins whose errors CoreDNS shows so.
+    pub fn unnamed(mut self) -> Self {
+        self.unnamed = true;
+        self
+    }
+
     /// Marks the finding as that of a plugin: `plugin/NAME: ` goes before it, as CoreDNS does.
     pub fn in_plugin(mut self, name: &str) -> Self {
+        if self.unnamed {
+            return self;
+        }
         self.prefix.insert_str(0, &format!("plugin/{name}: "));
         self
     }

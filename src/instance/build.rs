@@ -9,7 +9,7 @@ use super::load::seen;
 use super::pages::{self, PagePlan};
 use crate::chain::capability::Capabilities;
 use crate::chain::{
-    Background, Block, BlockBuilder, BlockSetup, EndHook, Labels, Page, PlacedHook, Places, ReloadSettings,
+    Background, Block, BlockBuilder, BlockSetup, EndHook, EventHook, Labels, Page, PlacedHook, Places, ReloadSettings,
     Repeat, Report, Router, Setup, Shared, StartHook, intern,
 };
 use crate::config::{
@@ -42,6 +42,8 @@ pub struct Plan {
     pub(super) on_stop: Vec<Box<dyn FnOnce() + Send>>,
     pub(super) pages: PagePlan,
     pub(super) on_end: Vec<EndHook>,
+    pub(super) on_started: Vec<EventHook>,
+    pub(super) on_shutdown: Vec<EventHook>,
 }
 
 impl Plan {
@@ -99,6 +101,8 @@ pub(super) fn build(config: Config, dns_port: u16) -> Result<Plan, Refused> {
         on_stop: Vec::new(),
         pages: PagePlan::default(),
         on_end: Vec::new(),
+        on_started: Vec::new(),
+        on_shutdown: Vec::new(),
     };
     let mut gathered = Gathered::default();
     let mut built = Vec::new();
@@ -173,6 +177,8 @@ fn build_block(
     plan.background.append(&mut setup.background);
     plan.on_start.append(&mut setup.on_start);
     plan.on_stop.append(&mut setup.on_stop);
+    plan.on_started.append(&mut setup.on_started);
+    plan.on_shutdown.append(&mut setup.on_shutdown);
     Ok(Built {
         addresses,
         bind: setup.bind,

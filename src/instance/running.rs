@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use super::banner;
 use super::build::{Plan, build};
 use super::load::{LoadError, Source, load, load_any_directives, look};
-use crate::chain::EndHook;
+use crate::chain::{EndHook, EventHook};
 use crate::config::{Diagnostic, Refused, SourceMap, sort_by_place};
 use crate::control::config_watch::{self, Changed};
 use crate::control::http::Listeners;
@@ -36,6 +36,8 @@ struct Live {
     watch: Option<Watch>,
     on_stop: Vec<Box<dyn FnOnce() + Send>>,
     on_end: Vec<EndHook>,
+    on_started: Vec<EventHook>,
+    on_shutdown: Vec<EventHook>,
 }
 
 /// The watch on the files of a configuration.
@@ -212,6 +214,16 @@ impl Running {
         self.server.close();
     }
 
+    /// What is to be run as this configuration is served now; at the first call.
+    pub fn take_started(&mut self) -> Vec<EventHook> {
+        std::mem::take(&mut self.live.on_started)
+    }
+
+    /// What is to be run as the process is told to end; at the first call.
+    pub fn take_shutdown(&mut self) -> Vec<EventHook> {
+        std::mem::take(&mut self.live.on_shutdown)
+    }
+
     /// Waits for what plugins want to wait for while all is served (`health`'s lameduck), then takes no new queries, answers those that
     /// wait, at most for `limit`, and ends. Blocks; must not be called from a task of the control plane.
     pub fn stop(mut self, limit: Duration) -> Ended {
@@ -256,8 +268,14 @@ impl Live {
             }
             _ => None,
         };
-        let (on_stop, on_end) = (std::mem::take(&mut plan.on_stop), std::mem::take(&mut plan.on_end));
-        Self { tasks, watch, on_stop, on_end }
+        Self {
+            tasks,
+            watch,
+            on_stop: std::mem::take(&mut plan.on_stop),
+            on_end: std::mem::take(&mut plan.on_end),
+            on_started: std::mem::take(&mut plan.on_started),
+            on_shutdown: std::mem::take(&mut plan.on_shutdown),
+        }
     }
 
     /// How often the files are looked at, if they are.

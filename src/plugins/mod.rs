@@ -2,13 +2,13 @@
 //!
 //! Invariant: no plugin imports another. A new plugin is a folder, a row here, and a row in README's table.
 
-mod any;
 mod acl;
+mod any;
 mod bind;
 mod bufsize;
 mod cache;
-mod chaos;
 mod cancel;
+mod chaos;
 mod debug;
 mod erratic;
 mod errors;
@@ -24,6 +24,7 @@ mod minimal;
 mod nsid;
 mod prometheus;
 mod ready;
+mod on;
 mod reload;
 mod root;
 mod whoami;
@@ -58,6 +59,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &forward::SPEC,
     &erratic::SPEC,
     &whoami::SPEC,
+    &on::SPEC,
 ];
 
 /// The directives of CoreDNS 1.14.7, in its order: what is here but not in [`ORDER`] is refused by name.
