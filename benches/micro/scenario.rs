@@ -15,18 +15,37 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// The body of the server block; `HOSTS` stands for the path of a hosts file with [`NAMES`] names.
     body: &'static str,
+    /// How many addresses each name has.
+    addresses: u8,
 }
 
 /// Every scenario.
 pub(crate) const ALL: &[Scenario] = &[
-    Scenario { name: "hosts-hit", body: "hosts HOSTS" },
-    Scenario { name: "hosts-hit-log", body: "hosts HOSTS\nlog" },
-    Scenario { name: "hosts-hit-prometheus", body: "hosts HOSTS\nprometheus" },
+    Scenario { name: "hosts-hit", body: "hosts HOSTS", addresses: 1 },
+    Scenario { name: "hosts-hit-log", body: "hosts HOSTS\nlog", addresses: 1 },
+    Scenario { name: "hosts-hit-prometheus", body: "hosts HOSTS\nprometheus", addresses: 1 },
     // Below the cache stands hosts: once asked, a name is answered by the cache.
-    Scenario { name: "cache-hit", body: "cache {\nsuccess 40000\n}\nhosts HOSTS" },
+    Scenario { name: "cache-hit", body: "cache {\nsuccess 40000\n}\nhosts HOSTS", addresses: 1 },
+    Scenario {
+        name: "cache-hit-loadbalance",
+        body: "loadbalance\ncache {\nsuccess 40000\n}\nhosts HOSTS",
+        addresses: 1,
+    },
+    Scenario {
+        name: "cache-hit-loadbalance-prometheus",
+        body: "loadbalance\nprometheus\ncache {\nsuccess 40000\n}\nhosts HOSTS",
+        addresses: 1,
+    },
+    Scenario { name: "cache-hit-four", body: "cache {\nsuccess 40000\n}\nhosts HOSTS", addresses: 4 },
+    Scenario {
+        name: "cache-hit-four-loadbalance",
+        body: "loadbalance\ncache {\nsuccess 40000\n}\nhosts HOSTS",
+        addresses: 4,
+    },
     Scenario {
         name: "whole-corefile-hit",
         body: "hosts HOSTS {\nreload 1m\nfallthrough\n}\nforward . 127.0.0.1:9 {\nmax_concurrent 1000\n}\ncache 30 {\nsuccess 40000\n}\nlog\nerrors",
+        addresses: 1,
     },
 ];
 
@@ -39,7 +58,7 @@ pub(crate) struct Prepared {
 impl Scenario {
     /// Writes the hosts file, builds the Corefile and asks every name twice.
     pub(crate) fn prepare(&self) -> Prepared {
-        let path = hosts_file();
+        let path = hosts_file(self.addresses);
         let corefile = format!(".:5353 {{\n{}\n}}\n", self.body.replace("HOSTS", &path.to_string_lossy()));
         let mut plan = plan(&Source::Once { name: "bench".to_owned(), text: corefile.into_bytes() }, 53)
             .unwrap_or_else(|e| panic!("{}: {e:?}", self.name));
@@ -67,11 +86,18 @@ impl Prepared {
     }
 }
 
-fn hosts_file() -> PathBuf {
+fn hosts_file(addresses: u8) -> PathBuf {
     let path = std::env::temp_dir().join(format!("waypost-bench-hosts-{}", std::process::id()));
     let mut text = String::new();
-    for i in 0..NAMES {
-        let _ = writeln!(text, "10.{}.{}.{} h{i}.example.org", i >> 16 & 255, i >> 8 & 255, i & 255);
+    for (i, address) in (0..NAMES).flat_map(|i| (0..addresses).map(move |address| (i, address))) {
+        let _ = writeln!(
+            text,
+            "{}.{}.{}.{} h{i}.example.org",
+            10 + address,
+            i >> 16 & 255,
+            i >> 8 & 255,
+            i & 255
+        );
     }
     std::fs::write(&path, text).expect("the hosts file of the bench can be written");
     path

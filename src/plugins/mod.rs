@@ -16,6 +16,7 @@ mod forward;
 mod header;
 mod health;
 mod hosts;
+mod loadbalance;
 mod local;
 mod log;
 mod r#loop;
@@ -50,6 +51,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &local::SPEC,
     &any::SPEC,
     &chaos::SPEC,
+    &loadbalance::SPEC,
     &acl::SPEC,
     &cache::SPEC,
     &header::SPEC,
