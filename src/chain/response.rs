@@ -275,6 +275,12 @@ impl Response {
         options.extend_from_slice(value);
     }
 
+    /// Counts the options, and the OPT record around them, among [`Self::uncompressed_size`], as they are where a response came with
+    /// them: for a plugin whose answers CoreDNS logs with their OPT record.
+    pub fn count_options(&mut self) {
+        self.size += self.options.as_ref().map_or(0, |options| edns::OPT_LEN + options.len()) as u32;
+    }
+
     /// Takes the options away, or replaces them.
     pub fn set_options(&mut self, options: Option<Vec<u8>>) {
         self.options = options;

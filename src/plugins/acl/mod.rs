@@ -115,5 +115,6 @@ impl Zone {
 fn answer(query: &Query, response: &mut Response, rcode: Rcode, why: u16) -> Step {
     response.start(query, false, rcode);
     response.push_option(edns::code::EDE, &why.to_be_bytes());
+    response.count_options();
     Step::Respond
 }
