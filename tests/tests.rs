@@ -18,6 +18,8 @@ mod operation_pages;
 mod operation_service;
 mod operation_upgrade;
 mod packages;
+mod operation_process;
+mod operation_rules;
 mod reload;
 mod rooms;
 mod scripts;
