@@ -93,13 +93,12 @@ pub fn set_id(wire: &mut [u8], id: u16) {
 
 /// The entry counts of question, answer, authority and additional; zeroes if `wire` is shorter than a header.
 pub fn counts(wire: &[u8]) -> [u16; 4] {
-    let mut counts = [0; 4];
-    if let Some(bytes) = wire.get(4..HEADER_LEN) {
-        for (count, pair) in counts.iter_mut().zip(bytes.chunks_exact(2)) {
-            *count = u16::from_be_bytes([pair[0], pair[1]]);
+    match wire.get(4..HEADER_LEN) {
+        Some(&[q1, q2, n1, n2, u1, u2, d1, d2]) => {
+            [[q1, q2], [n1, n2], [u1, u2], [d1, d2]].map(u16::from_be_bytes)
         }
+        _ => [0; 4],
     }
-    counts
 }
 
 /// Writes one entry count; `section` 0 is the question, 3 the additional section.
