@@ -75,14 +75,13 @@ impl Plugin for LoadBalance {
     }
 
     fn on_response(&self, _: &Cx<'_>, query: &mut Query, response: &mut Response) {
-        if response.rcode() != Some(Rcode::NOERROR) || !response.is_written() {
+        let [_, answers, authorities, additionals] = header::counts(response.wire());
+        // One record has but one order; this is where nearly all answers go.
+        if answers.max(authorities).max(additionals) < 2 {
             return;
         }
-        let [_, answers, authorities, additionals] = header::counts(response.wire());
-        // One record has but one order.
-        if answers.max(authorities).max(additionals) > 1
-            && !matches!(query.qtype(), Rtype::AXFR | Rtype::IXFR)
-        {
+        let is_answer = response.is_written() && response.rcode() == Some(Rcode::NOERROR);
+        if is_answer && !matches!(query.qtype(), Rtype::AXFR | Rtype::IXFR) {
             DESK.with_borrow_mut(|desk| self.balance(desk.get_or_insert_with(Desk::new), query, response));
         }
     }
