@@ -20,6 +20,8 @@ mod operation_upgrade;
 mod packages;
 mod operation_process;
 mod operation_rules;
+mod operation_service;
+mod operation_upgrade;
 mod reload;
 mod rooms;
 mod scripts;
