@@ -48,7 +48,8 @@ pub use report::Report;
 pub use response::{Response, State};
 pub use router::{Filter, Router};
 pub use setup::{
-    Background, BlockSetup, Built, EndHook, EventHook, Labels, PlacedHook, Places, ReloadSettings, Setup, StartHook,
+    Background, BlockSetup, Built, EndHook, EventHook, Labels, PlacedHook, Places, ReloadSettings, Setup,
+    StartHook,
 };
 pub use shared::Shared;
 pub use spec::{PluginSpec, Repeat};

@@ -9,8 +9,8 @@ use super::load::seen;
 use super::pages::{self, PagePlan};
 use crate::chain::capability::Capabilities;
 use crate::chain::{
-    Background, Block, BlockBuilder, BlockSetup, EndHook, EventHook, Labels, Page, PlacedHook, Places, ReloadSettings,
-    Repeat, Report, Router, Setup, Shared, StartHook, intern,
+    Background, Block, BlockBuilder, BlockSetup, EndHook, EventHook, Labels, Page, PlacedHook, Places,
+    ReloadSettings, Repeat, Report, Router, Setup, Shared, StartHook, intern,
 };
 use crate::config::{
     self, Address, Claim, Config, Diagnostic, Directive, Refused, Scheme, ServerBlock, SourceMap,
