@@ -283,7 +283,8 @@ fn another_number_of_workers_loses_nothing() {
 
 #[test]
 fn what_a_successor_inherits_is_sockets_and_nothing_else() {
-    let mut server = Lineage::of(Server::start(ONE_NAME));
+    // Nothing that watches files: whether a watch has begun by the time of a count is chance.
+    let mut server = Lineage::of(Server::start(". {\n whoami\n}\n"));
     let of = |pid: u32| {
         let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -306,7 +307,6 @@ fn what_a_successor_inherits_is_sockets_and_nothing_else() {
     eventually("nothing gathers from process to process", || of(server.pid()).0 <= descriptors);
     let last = of(server.pid());
     assert_eq!((last.1, last.2, last.3, last.4), (nice, blocked, ignored, caught));
-    assert!(knows_one_name(server.address()));
     server.stop();
 }
 
