@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -130,30 +130,58 @@ impl WeightFile {
         }
     }
 
-    /// Reads it, and takes over what it says if that has changed. What is not understood is refused once; the old weights stay.
+    /// Reads it, and takes over what it says if that has changed and nobody is writing it. What is not understood is refused once; the old
+    /// weights stay. Waits for the disk and for who writes.
+    #[allow(clippy::disallowed_methods, reason = "called at the start and on threads that may wait")]
     pub(super) fn refresh(&self) -> Result<(), Refusal> {
         let path = self.path.to_string_lossy();
+        let mut bytes = self.read(&path)?;
+        let mut digest = digest(&bytes);
+        if *self.seen() == Some(digest) {
+            return Ok(());
+        }
+        for _ in 0..QUIET_WAITS_MAX {
+            std::thread::sleep(QUIET);
+            bytes = self.read(&path)?;
+            let now = self::digest(&bytes);
+            if std::mem::replace(&mut digest, now) == now {
+                break;
+            }
+        }
+        *self.seen() = Some(digest);
+        let weights = Weights::parse(&String::from_utf8_lossy(&bytes), &path).map_err(Refusal::Bad)?;
+        self.weights.store(Arc::new(weights));
+        info!(target: "plugin/loadbalance", "Successfully reloaded weight file {path}");
+        Ok(())
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, Refusal> {
         // Opening a pipe would wait for its writer.
         let bytes = match std::fs::metadata(&self.path) {
             Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             Ok(found) if found.is_file() => read_bounded(&self.path),
             Ok(_) | Err(_) => return Err(Refusal::Closed),
         };
-        let bytes = bytes.map_err(|error| match error.kind() {
+        bytes.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Refusal::Closed,
-            _ => Refusal::Bad(system_error("read", &path, &error)),
-        })?;
-        let digest = Sha256::digest(&bytes).into();
-        let before = self.seen.lock().unwrap_or_else(PoisonError::into_inner).replace(digest);
-        if before == Some(digest) {
-            return Ok(());
-        }
-        let weights = Weights::parse(&String::from_utf8_lossy(&bytes), &path).map_err(Refusal::Bad)?;
-        self.weights.store(Arc::new(weights));
-        info!(target: "plugin/loadbalance", "Successfully reloaded weight file {path}");
-        Ok(())
+            _ => Refusal::Bad(system_error("read", path, &error)),
+        })
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<[u8; 32]>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// How long a file that has changed must have been the same before it counts, so that its writer can finish.
+const QUIET: Duration = Duration::from_millis(20);
+
+/// How often that is waited for before it counts all the same.
+const QUIET_WAITS_MAX: u32 = 50;
 
 /// Shortest time between two looks; a shorter `reload` counts as this.
 const INTERVAL_MIN: Duration = Duration::from_millis(50);
