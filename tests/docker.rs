@@ -50,7 +50,10 @@ fn the_image_takes_the_place_of_coredns() {
     assert_eq!(config["WorkingDir"], "/");
     assert_eq!(config["Entrypoint"][0], "/waypost");
     assert!(config["ExposedPorts"]["53/udp"].is_object() && config["ExposedPorts"]["53/tcp"].is_object());
-    assert_eq!(config["Healthcheck"]["Test"], serde_json::json!(["CMD", "/waypost", "health"]));
+    assert_eq!(
+        config["Healthcheck"]["Test"],
+        serde_json::json!(["CMD", "/waypost", "health", "dns://127.0.0.1"])
+    );
     assert_eq!(config["Labels"]["org.opencontainers.image.version"], env!("CARGO_PKG_VERSION"));
     assert!(image[0]["Size"].as_u64().is_some_and(|bytes| bytes <= 17 << 20), "{}", image[0]["Size"]);
     for entrypoint in ["/waypost", "/coredns"] {
@@ -176,10 +179,14 @@ fn a_mounted_configuration_is_swapped_and_the_end_is_in_time() {
         |last: u8| format!(". {{\n hosts {{\n 192.0.2.{last} name.test\n }}\n reload 2s\n errors\n}}\n");
     publish(&dir, "..1", &version(1));
     std::os::unix::fs::symlink("..data/Corefile", dir.path().join("Corefile")).expect("a link");
-    let options = format!("--volume {}:/etc/coredns:ro --entrypoint /coredns", dir.path().display());
+    let options = format!(
+        "--volume {}:/etc/coredns:ro --entrypoint /coredns --health-interval 1s",
+        dir.path().display()
+    );
     let container = docker.serve(&options, "-conf /etc/coredns/Corefile");
     let ask = || dig(docker.host(), &format!("@{} name.test", container.address()));
     assert_eq!(ask(), "192.0.2.1\n");
+    eventually("the container is healthy", || container.inspect("{{.State.Health.Status}}") == "healthy");
     publish(&dir, "..2", &version(2));
     eventually("what was swapped in is served", || ask() == "192.0.2.2\n");
     container.wait_for("[INFO] Reloading complete");
