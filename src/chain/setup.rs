@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::capability::Capabilities;
-use super::{MetadataSource, Page, Plugin, Query, Shared};
+use super::{ListenerWishes, MetadataSource, Page, Plugin, Query, Shared};
 use crate::config::{self, Address, Diagnostic, Directive, Word};
 use crate::wire::Name;
 
@@ -109,6 +109,8 @@ pub struct BlockSetup {
     pub on_end: Vec<EndHook>,
     /// What the blocks of the configuration have together.
     pub shared: Arc<Shared>,
+    /// What is wanted of the listeners of the block.
+    pub listeners: ListenerWishes,
     /// What plugins accept, but is probably not what was meant.
     pub warnings: Vec<Diagnostic>,
     marks: usize,

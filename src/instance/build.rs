@@ -5,19 +5,20 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
 use super::banner;
+use super::listening::Together;
 use super::load::seen;
 use super::pages::{self, PagePlan};
 use crate::chain::capability::Capabilities;
 use crate::chain::{
-    Background, Block, BlockBuilder, BlockSetup, EndHook, EventHook, Labels, Page, PlacedHook, Places,
-    ReloadSettings, Repeat, Report, Router, Setup, Shared, StartHook, intern,
+    Background, Block, BlockBuilder, BlockSetup, EndHook, EventHook, Labels, ListenerWishes, Page,
+    PlacedHook, Places, ReloadSettings, Repeat, Report, Router, Setup, Shared, StartHook, intern,
 };
 use crate::config::{
     self, Address, Claim, Config, Diagnostic, Directive, Refused, Scheme, ServerBlock, SourceMap,
 };
 use crate::control::config_watch::Seen;
 use crate::plugins;
-use crate::server::{self, ListenerSpec, TcpLimits};
+use crate::server::{self, ListenerSpec};
 use crate::wire::Name;
 
 /// A configuration that is ready to serve.
@@ -66,6 +67,7 @@ struct Built {
     addresses: Vec<Address>,
     bind: Vec<(IpAddr, u32)>,
     served: bool,
+    wishes: ListenerWishes,
     block: Arc<Block>,
     capabilities: Capabilities,
     when_placed: Vec<PlacedHook>,
@@ -183,6 +185,7 @@ fn build_block(
         addresses,
         bind: setup.bind,
         served: !setup.bind_excludes_all,
+        wishes: setup.listeners,
         block: Arc::new(builder.build()),
         capabilities: setup.capabilities,
         when_placed: setup.when_placed,
@@ -250,14 +253,15 @@ type Place = (Scheme, SocketAddr);
 
 /// Groups the blocks by listener, as CoreDNS does: one for each scheme, local address and port.
 fn listen(built: Vec<Built>, counts_queries: bool, plan: &mut Plan) {
-    let mut routers: BTreeMap<Place, (Router, Vec<String>)> = BTreeMap::new();
+    let mut routers: BTreeMap<Place, (Router, Vec<String>, Together)> = BTreeMap::new();
     for built in built {
         for address in &built.addresses {
             let Address { scheme, zone, .. } = address;
             for local in built.locals(address) {
-                let (router, zones) = routers
-                    .entry((*scheme, local))
-                    .or_insert_with(|| (Router::new(intern(&label(*scheme, local))), Vec::new()));
+                let (router, zones, together) = routers.entry((*scheme, local)).or_insert_with(|| {
+                    (Router::new(intern(&label(*scheme, local))), Vec::new(), Together::default())
+                });
+                together.add(&built.wishes, router.server, &mut plan.warnings);
                 if let Ok(name) = Name::from_text(zone) {
                     router.add(&name, &built.block, "", None);
                 }
@@ -267,7 +271,7 @@ fn listen(built: Vec<Built>, counts_queries: bool, plan: &mut Plan) {
             }
         }
     }
-    for ((scheme, address), (mut router, mut zones)) in routers {
+    for ((scheme, address), (mut router, mut zones, wishes)) in routers {
         if counts_queries {
             let labels = Labels { server: router.server, zone: DROPPED, view: "" };
             router.dropped = Some(Report::new(labels, &[]));
@@ -284,12 +288,10 @@ fn listen(built: Vec<Built>, counts_queries: bool, plan: &mut Plan) {
                 if address.ip().is_unspecified() { String::new() } else { format!(" on {}", address.ip()) };
             plan.banner.push(format!("{prefix}{zone}:{}{on}", address.port()));
         }
-        plan.listeners.push(ListenerSpec {
-            scheme: if scheme == Scheme::Dns { server::Scheme::Dns } else { server::Scheme::PlainTls },
-            address,
-            router: Arc::new(router),
-            limits: TcpLimits::default(),
-        });
+        let scheme = if scheme == Scheme::Dns { server::Scheme::Dns } else { server::Scheme::PlainTls };
+        let mut spec = ListenerSpec::new(scheme, address, Arc::new(router));
+        wishes.fulfil(&mut spec);
+        plan.listeners.push(spec);
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod banner;
 mod build;
+mod listening;
 mod load;
 mod pages;
 mod running;

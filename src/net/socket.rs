@@ -160,6 +160,14 @@ pub fn watch_channel(channel: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     Ok(unsafe { AsyncFd::register(channel) }?)
 }
 
+/// True if the kernel would take something to send on `socket` now. It says so again once half of a full send buffer has left.
+pub fn has_room(socket: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one pollfd, and its count says one; with a time of zero the call does not wait.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    ready > 0
+}
+
 /// Raises the number of descriptors the process may have to what it is allowed to raise it to. Where that fails the limit stays, and
 /// sockets over it are refused by the kernel.
 pub fn raise_descriptor_limit() {
@@ -233,5 +241,18 @@ mod tests {
         let source: IpAddr = "127.0.0.9".parse().unwrap();
         let socket = udp_connected(upstream.local_addr().unwrap(), Some(source)).unwrap();
         assert_eq!(socket.local_addr().unwrap().ip(), source);
+    }
+
+    #[test]
+    fn a_full_send_buffer_is_seen() {
+        use std::os::fd::AsFd;
+        let socket = udp_listener("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert!(has_room(socket.as_fd()));
+        let small = socket2::SockRef::from(&socket);
+        small.set_send_buffer_size(1).unwrap();
+        // Of a datagram that is not finished all bytes wait.
+        let nobody: SocketAddr = "127.0.0.1:9".parse().unwrap();
+        small.send_to_with_flags(&[0; 4000], &nobody.into(), libc::MSG_MORE).unwrap();
+        assert!(!has_room(socket.as_fd()));
     }
 }

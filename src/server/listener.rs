@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::chain::Router;
+use crate::chain::{ProxyPolicy, Router, SocketCount};
+use crate::metrics::Counter;
+use crate::metrics::names::SHED_DROPPED;
 
 /// The protocol a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +46,27 @@ pub struct ListenerSpec {
     pub router: Arc<Router>,
     /// Limits on its TCP side.
     pub limits: TcpLimits,
+    /// How many sockets it has for each protocol.
+    pub sockets: SocketCount,
+    /// Whether answers and queries are dropped, and counted, while they cannot be sent (`shed`).
+    pub sheds: bool,
+    /// Whose PROXY headers are believed; `None`: none are looked for.
+    pub proxies: Option<Arc<ProxyPolicy>>,
+}
+
+impl ListenerSpec {
+    /// A listener of which nothing but that is said.
+    pub fn new(scheme: Scheme, address: SocketAddr, router: Arc<Router>) -> Self {
+        Self {
+            scheme,
+            address,
+            router,
+            limits: TcpLimits::default(),
+            sockets: SocketCount::default(),
+            sheds: false,
+            proxies: None,
+        }
+    }
 }
 
 /// Limits on TCP connections (`timeouts`).
@@ -74,10 +97,38 @@ impl Default for TcpLimits {
 pub(super) struct ListenerState {
     /// The address as bound, port included.
     pub(super) address: SocketAddr,
-    pub(super) router: ArcSwap<Router>,
-    pub(super) limits: ArcSwap<TcpLimits>,
+    pub(super) serving: ArcSwap<Serving>,
     /// Set once nothing new is served here: connections that are still open end behind what they have asked by then.
     pub(super) closed: AtomicBool,
+}
+
+/// What one configuration says of a listener; one piece, so that a batch looks it up once.
+pub(super) struct Serving {
+    pub(super) router: Arc<Router>,
+    pub(super) limits: TcpLimits,
+    pub(super) shed: Option<ShedCounts>,
+    pub(super) proxies: Option<Arc<ProxyPolicy>>,
+}
+
+/// What is counted where `shed` is on.
+pub(super) struct ShedCounts {
+    /// Queries that were dropped before any plugin saw them, or that nothing was left to wait with.
+    pub(super) queries: Counter,
+    /// Answers that did not leave.
+    pub(super) responses: Counter,
+}
+
+impl Serving {
+    pub(super) fn of(spec: &ListenerSpec) -> Self {
+        let count = |reason| SHED_DROPPED.with([spec.router.server, reason]);
+        let counts = || ShedCounts { queries: count("query"), responses: count("response") };
+        Self {
+            router: Arc::clone(&spec.router),
+            limits: spec.limits,
+            shed: spec.sheds.then(counts),
+            proxies: spec.proxies.clone(),
+        }
+    }
 }
 
 impl ListenerState {

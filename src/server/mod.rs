@@ -10,7 +10,7 @@
 //!                                   └─────────────────────────────────────────────┘
 //! ```
 //!
-//! Each worker has sockets of its own for each listener (SO_REUSEPORT), so the kernel spreads clients over them and workers share
+//! Each worker has sockets of its own for each listener (SO_REUSEPORT; one, or as `multisocket` says), so the kernel spreads clients over them and workers share
 //! nothing but read-only routing tables. The server knows the chain, not the plugins.
 
 mod finish;
@@ -18,6 +18,7 @@ mod guard;
 mod late;
 mod listener;
 mod offline;
+mod proxy;
 mod serve;
 mod sockets;
 mod tasks;
@@ -28,5 +29,6 @@ mod worker;
 pub use guard::install as install_panic_hook;
 pub use listener::{ListenerSpec, Scheme, TcpLimits};
 pub use offline::{Answer, Offline};
+pub use proxy::header as proxy_header;
 pub use sockets::BindError;
 pub use worker::{Pulse, Server};

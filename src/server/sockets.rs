@@ -50,15 +50,15 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Opens a socket of each kind for each of `workers` workers. Those that this process was given for the listener come first: all of them, also
-    /// where they are more, since what was sent to one that is closed would be lost; and where no further one may stand beside them,
-    /// workers have to share.
+    /// Opens `wanted` sockets of each kind, as a rule one for each worker. Those that this process was given for the listener come first: all of
+    /// them, also where they are more, since what was sent to one that is closed would be lost; and where no further one may stand beside
+    /// them, workers have to share.
     ///
     /// # Errors
     /// [`BindError`].
-    pub(super) fn open(spec: &ListenerSpec, workers: usize) -> Result<Self, BindError> {
+    pub(super) fn open(spec: &ListenerSpec, wanted: usize) -> Result<Self, BindError> {
         let mut address = socket::bindable(spec.address);
-        let mut tcp: Vec<TcpListener> = Vec::with_capacity(workers);
+        let mut tcp: Vec<TcpListener> = Vec::with_capacity(wanted);
         for socket in take(spec, Form::Connections, address) {
             tcp.push(socket::adopt_tcp(socket).map_err(failed(spec, Form::Connections))?);
         }
@@ -66,7 +66,7 @@ impl Sockets {
         if let Some(chosen) = tcp.first().and_then(|first| first.local_addr().ok()) {
             address.set_port(chosen.port());
         }
-        fill(&mut tcp, workers, || {
+        fill(&mut tcp, wanted, || {
             let opened = socket::tcp_listener(address)?;
             address.set_port(opened.local_addr()?.port());
             Ok(opened)
@@ -74,22 +74,56 @@ impl Sockets {
         .map_err(failed(spec, Form::Connections))?;
         let mut udp = Vec::new();
         if spec.scheme.has_udp() {
-            udp.reserve(workers);
+            udp.reserve(wanted);
             for socket in take(spec, Form::Datagrams, address) {
                 udp.push(socket::adopt_udp(socket, address).map_err(failed(spec, Form::Datagrams))?);
             }
-            fill(&mut udp, workers, || socket::udp_listener(address))
+            fill(&mut udp, wanted, || socket::udp_listener(address))
                 .map_err(failed(spec, Form::Datagrams))?;
         }
         for (form, count) in [(Form::Connections, tcp.len()), (Form::Datagrams, udp.len())] {
-            if count > 0 && count < workers {
+            if count > 0 && count < wanted {
                 tracing::info!(
-                    "{workers} workers share {count} inherited {form} socket(s) at {address}; with ReusePort=yes and a line for each \
+                    "{wanted} workers share {count} inherited {form} socket(s) at {address}; with ReusePort=yes and a line for each \
                      worker in its unit, each has its own"
                 );
             }
         }
         Ok(Self { udp, tcp })
+    }
+
+    /// Opens `count` more of each kind for a listener that is served at `address`. Where none may stand beside those that are there,
+    /// these have to do, and that is logged.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub(super) fn more(spec: &ListenerSpec, address: SocketAddr, count: usize) -> Result<Self, BindError> {
+        let mut more = Self::default();
+        for _ in 0..count {
+            let opened =
+                socket::tcp_listener(address).map_err(failed(spec, Form::Connections)).and_then(|tcp| {
+                    let udp = spec.scheme.has_udp().then(|| socket::udp_listener(address)).transpose();
+                    Ok((udp.map_err(failed(spec, Form::Datagrams))?, tcp))
+                });
+            match opened {
+                Ok((udp, tcp)) => {
+                    more.udp.extend(udp);
+                    more.tcp.push(tcp);
+                }
+                Err(error) if is_kept_out(&error.source) => {
+                    tracing::warn!("no more sockets are opened at {address}: {error}");
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(more)
+    }
+
+    /// Puts `more` beside those that are there.
+    pub(super) fn extend(&mut self, more: Self) {
+        self.udp.extend(more.udp);
+        self.tcp.extend(more.tcp);
     }
 
     /// Copies of the descriptors, for each worker its part; with fewer sockets than workers some get the same.
@@ -142,17 +176,16 @@ fn fill<S>(sockets: &mut Vec<S>, count: usize, mut open: impl FnMut() -> io::Res
     while sockets.len() < count {
         match open() {
             Ok(socket) => sockets.push(socket),
-            // A port is shared only with sockets of the same user that want to, and below 1024 by right.
-            Err(error)
-                if given > 0
-                    && matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) =>
-            {
-                break;
-            }
+            Err(error) if given > 0 && is_kept_out(&error) => break,
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// A port is shared only with sockets of the same user that want to, and below 1024 by right.
+fn is_kept_out(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
 /// The part of `worker` among `all`, copied.

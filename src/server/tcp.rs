@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::late::{Held, Owed, WorkerShared};
 use super::listener::ListenerState;
+use super::proxy::stream::read_header;
 use super::serve::{Served, serve, serve_late};
-use crate::chain::{Query, Response, Transport, clock};
+use crate::chain::{ProxyTreatment, Query, Response, Transport, clock};
 
 /// Connections of one listener on one worker; the newest is closed at once when there are more.
 const CONNECTIONS_MAX: usize = 4096;
@@ -42,9 +43,9 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// An answer that was waited for; none if the query is met with silence. The end waits until it is written.
 type Late = (Option<Vec<u8>>, Owed);
 
-/// The open connections of one listener on one worker.
+/// The open connections of one listener on one worker, through all its sockets there.
 #[derive(Default)]
-struct Connections {
+pub(super) struct Connections {
     total: Cell<usize>,
     by_client: RefCell<HashMap<IpAddr, usize>>,
 }
@@ -52,33 +53,44 @@ struct Connections {
 /// A counted connection; given back on drop.
 struct Counted {
     connections: Rc<Connections>,
-    client: IpAddr,
+    /// `None` until it is known who it is.
+    client: Option<IpAddr>,
 }
 
 impl Connections {
-    fn count(self: &Rc<Self>, client: IpAddr) -> Option<Counted> {
-        let mut by_client = self.by_client.borrow_mut();
+    /// Counts a connection, if there may be one more.
+    fn count(self: &Rc<Self>) -> Option<Counted> {
+        let total = self.total.get();
+        (total < CONNECTIONS_MAX).then(|| {
+            self.total.set(total + 1);
+            Counted { connections: Rc::clone(self), client: None }
+        })
+    }
+}
+
+impl Counted {
+    /// Counts the connection as one of `client`; false if it has too many.
+    fn is_of(&mut self, client: IpAddr) -> bool {
+        let mut by_client = self.connections.by_client.borrow_mut();
         let of_client = by_client.entry(client).or_default();
-        if self.total.get() >= CONNECTIONS_MAX || *of_client >= CONNECTIONS_PER_CLIENT_MAX {
-            if *of_client == 0 {
-                by_client.remove(&client);
-            }
-            return None;
+        if *of_client >= CONNECTIONS_PER_CLIENT_MAX {
+            return false;
         }
         *of_client += 1;
-        self.total.set(self.total.get() + 1);
-        Some(Counted { connections: Rc::clone(self), client })
+        self.client = Some(client);
+        true
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.connections.total.set(self.connections.total.get() - 1);
+        let Some(client) = self.client else { return };
         let mut by_client = self.connections.by_client.borrow_mut();
-        if let Some(n) = by_client.get_mut(&self.client) {
+        if let Some(n) = by_client.get_mut(&client) {
             *n -= 1;
             if *n == 0 {
-                by_client.remove(&self.client);
+                by_client.remove(&client);
             }
         }
     }
@@ -88,21 +100,26 @@ impl Drop for Counted {
 pub(super) async fn run(
     listener: std::net::TcpListener,
     state: Arc<ListenerState>,
+    connections: Rc<Connections>,
     shared: Rc<WorkerShared>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let connections = Rc::new(Connections::default());
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                let Some(counted) = connections.count(peer.ip()) else { continue };
+                let treatment = treatment(&state, peer.ip());
+                let Some(mut counted) = connections.count() else { continue };
+                // Whose headers are believed brings connections of many clients.
+                if treatment != ProxyTreatment::Use && !counted.is_of(peer.ip()) {
+                    continue;
+                }
                 let (state, shared) = (Arc::clone(&state), Rc::clone(&shared));
                 let open = shared.connection();
                 tokio::task::spawn_local(async move {
                     // What ends a connection early concerns nobody else.
-                    let _ = Connection::new(stream, peer, state, shared)?.run().await;
-                    drop((counted, open));
+                    let _ = Connection::new(stream, peer, counted, state, shared)?.run(treatment).await;
+                    drop(open);
                     io::Result::Ok(())
                 });
             }
@@ -112,14 +129,22 @@ pub(super) async fn run(
     }
 }
 
+/// How PROXY headers of `peer` are treated; where nothing is said of them, none are looked for.
+fn treatment(state: &ListenerState, peer: IpAddr) -> ProxyTreatment {
+    let serving = state.serving.load();
+    serving.proxies.as_ref().map_or(ProxyTreatment::Skip, |policy| policy.treatment(peer))
+}
+
 fn is_out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
 }
 
 struct Connection {
     stream: TcpStream,
+    /// Who asks: the peer, or the client that it speaks for.
     peer: SocketAddr,
     local: SocketAddr,
+    counted: Counted,
     state: Arc<ListenerState>,
     shared: Rc<WorkerShared>,
     /// What was read and not yet answered.
@@ -138,6 +163,7 @@ impl Connection {
     fn new(
         stream: TcpStream,
         peer: SocketAddr,
+        counted: Counted,
         state: Arc<ListenerState>,
         shared: Rc<WorkerShared>,
     ) -> io::Result<Self> {
@@ -147,6 +173,7 @@ impl Connection {
             local: SocketAddr::new(local.ip().to_canonical(), local.port()),
             stream,
             peer,
+            counted,
             state,
             shared,
             input: Vec::with_capacity(READ_BYTES),
@@ -159,16 +186,20 @@ impl Connection {
         })
     }
 
-    async fn run(&mut self) -> io::Result<()> {
+    async fn run(&mut self, treatment: ProxyTreatment) -> io::Result<()> {
         // Bounded by WAITING_PER_CONNECTION_MAX: nothing is read while so many queries wait.
         let (late, mut answers) = mpsc::unbounded_channel::<Late>();
-        let limits = *self.state.limits.load_full();
+        let limits = self.state.serving.load().limits;
         let mut deadline = Instant::now() + limits.read_timeout;
+        if treatment != ProxyTreatment::Skip {
+            timeout_at(deadline, self.read_proxy_header(treatment)).await??;
+        }
         let (mut ended, mut has_said_all) = (false, false);
         loop {
             let owed = self.shared.owe();
             loop {
-                let answered = self.answer_frames(&late)?;
+                let allowed = limits.queries_max.map_or(u32::MAX, |max| max.saturating_sub(self.queries));
+                let answered = self.answer_frames(allowed, &late)?;
                 self.write_out(limits.write_timeout).await?;
                 if answered == 0 {
                     break;
@@ -204,16 +235,29 @@ impl Connection {
         }
     }
 
-    /// Answers the complete messages that were read; returns how many there were.
-    fn answer_frames(&mut self, late: &mpsc::UnboundedSender<Late>) -> io::Result<u32> {
+    /// Takes a PROXY header off the beginning, and takes the client from it if it is believed.
+    async fn read_proxy_header(&mut self, treatment: ProxyTreatment) -> io::Result<()> {
+        if let Some(addresses) = read_header(&mut self.stream, &mut self.input, treatment).await? {
+            self.peer = addresses.source;
+            self.local = addresses.destination;
+        }
+        if treatment == ProxyTreatment::Use && !self.counted.is_of(self.peer.ip()) {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        Ok(())
+    }
+
+    /// Answers the complete messages that were read, at most `allowed` of them; returns how many that were.
+    fn answer_frames(&mut self, allowed: u32, late: &mpsc::UnboundedSender<Late>) -> io::Result<u32> {
         let mut at = 0;
         let mut answered = 0;
         let now = clock::now();
-        let router = self.state.router.load_full();
+        let router = Arc::clone(&self.state.serving.load().router);
         while let Some(&[high, low]) = self.input.get(at..at + 2) {
             let len = usize::from(u16::from_be_bytes([high, low]));
             let Some(message) = self.input.get(at + 2..at + 2 + len) else { break };
-            if self.waiting >= WAITING_PER_CONNECTION_MAX || self.output.len() >= WRITE_BYTES {
+            let has_room = self.waiting < WAITING_PER_CONNECTION_MAX && self.output.len() < WRITE_BYTES;
+            if answered >= allowed || !has_room {
                 break;
             }
             at += 2 + len;

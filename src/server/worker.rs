@@ -1,6 +1,7 @@
 //! Workers, one thread a core, and the server that tells them what to listen on.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -15,9 +16,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::late::WorkerShared;
-use super::listener::{ListenerSpec, ListenerState, Scheme};
+use super::listener::{ListenerSpec, ListenerState, Scheme, Serving};
 use super::sockets::{self, BindError, Sockets};
-use super::{tcp, udp};
+use super::tcp::{self, Connections};
+use super::udp;
+use crate::chain::SocketCount;
 use crate::net::inherited;
 
 /// How often a worker looks for new input while it has work: after so many tasks. The runtime's default of 61 would keep answers of
@@ -26,6 +29,12 @@ const EVENT_INTERVAL: u32 = 7;
 
 /// A listener's identity: what it speaks and where, as configured.
 type Key = (Scheme, SocketAddr);
+
+impl ListenerSpec {
+    fn key(&self) -> Key {
+        (self.scheme, self.address)
+    }
+}
 
 /// The workers, and what they listen on.
 pub struct Server {
@@ -38,6 +47,18 @@ struct Listener {
     state: Arc<ListenerState>,
     /// Its sockets, of which the workers have copies.
     sockets: Sockets,
+    /// How many it was to have of each kind, at most so far.
+    wanted: usize,
+    /// How many of each kind each worker has.
+    of_workers: Vec<usize>,
+}
+
+/// Sockets that [`Server::apply`] has opened for a listener, and the parts of workers.
+struct Opened<'a> {
+    spec: &'a ListenerSpec,
+    wanted: usize,
+    sockets: Sockets,
+    shares: Vec<(usize, Sockets)>,
 }
 
 struct Worker {
@@ -68,33 +89,29 @@ impl Server {
     }
 
     /// Serves exactly `specs` from now on: opens what is new, exchanges the routing table of what stays (its sockets are kept, so no query
-    /// is lost), closes what is no longer wanted.
+    /// is lost), closes what is no longer wanted. Sockets are added to a listener that stays and is to have more; one that is to have
+    /// fewer keeps them, as queries would be lost with them.
     ///
     /// # Errors
     /// [`BindError`] if one of the new sockets cannot be opened; nothing has changed then.
     pub fn apply(&mut self, specs: &[ListenerSpec]) -> Result<(), BindError> {
-        let new = || specs.iter().filter(|spec| !self.listeners.contains_key(&(spec.scheme, spec.address)));
+        let is_new = |spec: &&ListenerSpec| !self.listeners.contains_key(&spec.key());
         // All of them before the first is opened: a wildcard's sockets would stand in the way of those of one address.
         let is_ours = |spec: &ListenerSpec| self.overlaps(spec.address) || inherited::overlap(spec.address);
-        for spec in new().filter(|spec| !is_ours(spec)) {
+        for spec in specs.iter().filter(is_new).filter(|spec| !is_ours(spec)) {
             sockets::probe(spec)?;
         }
+        let mut loads: Vec<usize> = (0..self.workers.len())
+            .map(|worker| self.listeners.values().map(|listener| listener.of_workers[worker]).sum())
+            .collect();
         let mut opened = Vec::new();
-        for spec in new() {
-            let sockets = Sockets::open(spec, self.workers.len())?;
-            let shares = sockets.share_out(spec, self.workers.len())?;
-            opened.push((spec, (spec.scheme, spec.address), sockets, shares));
-        }
         for spec in specs {
-            if let Some(Listener { state, .. }) = self.listeners.get(&(spec.scheme, spec.address)) {
-                state.router.store(Arc::clone(&spec.router));
-                state.limits.store(Arc::new(spec.limits));
-            }
+            opened.push(self.open(spec, &mut loads)?);
         }
         let unwanted: Vec<Key> = self
             .listeners
             .keys()
-            .filter(|key| !specs.iter().any(|spec| (spec.scheme, spec.address) == **key))
+            .filter(|key| !specs.iter().any(|spec| spec.key() == **key))
             .copied()
             .collect();
         for key in unwanted {
@@ -103,20 +120,66 @@ impl Server {
             }
             self.command(|| Command::Remove(key));
         }
-        for (spec, key, sockets, shares) in opened {
-            let state = Arc::new(ListenerState {
-                address: sockets.address().unwrap_or(spec.address),
-                router: ArcSwap::new(Arc::clone(&spec.router)),
-                limits: ArcSwap::new(Arc::new(spec.limits)),
-                closed: AtomicBool::new(false),
-            });
-            for (worker, share) in self.workers.iter().zip(shares) {
-                // A worker that is gone has panicked outside every guard; the others go on.
-                let _ = worker.commands.send(Command::Add(Arc::clone(&state), key, share));
-            }
-            self.listeners.insert(key, Listener { state, sockets });
+        for opened in opened {
+            self.enter(opened);
         }
         Ok(())
+    }
+
+    /// Opens the sockets that `spec` is to have and has not yet. Those workers get them that have the fewest of the listener and, among those,
+    /// of all (`loads`, which goes up); no more workers than there are to be sockets.
+    fn open<'a>(&self, spec: &'a ListenerSpec, loads: &mut [usize]) -> Result<Opened<'a>, BindError> {
+        let workers = self.workers.len();
+        let wanted = match spec.sockets {
+            SocketCount::OfWorkers => workers,
+            SocketCount::Exactly(count) => usize::from(count.max(1)),
+        };
+        let present = self.listeners.get(&spec.key());
+        let sockets = match present {
+            Some(Listener { state, wanted: before, .. }) => {
+                Sockets::more(spec, state.address, wanted.saturating_sub(*before))?
+            }
+            None => Sockets::open(spec, wanted)?,
+        };
+        let mut takers: Vec<usize> = (0..workers).collect();
+        takers.sort_by_key(|&worker| {
+            (present.map_or(0, |listener| listener.of_workers[worker]), loads[worker])
+        });
+        takers.truncate(if present.is_some() { sockets.tcp.len() } else { wanted });
+        let shares: Vec<(usize, Sockets)> =
+            takers.iter().copied().zip(sockets.share_out(spec, takers.len())?).collect();
+        for (worker, share) in &shares {
+            loads[*worker] += share.tcp.len();
+        }
+        Ok(Opened { spec, wanted, sockets, shares })
+    }
+
+    /// Serves a listener by what was opened for it.
+    fn enter(&mut self, Opened { spec, wanted, sockets, shares }: Opened<'_>) {
+        let serving = Serving::of(spec);
+        let listener = match self.listeners.entry(spec.key()) {
+            Entry::Occupied(present) => {
+                let listener = present.into_mut();
+                listener.state.serving.store(Arc::new(serving));
+                listener.wanted = listener.wanted.max(wanted);
+                listener.sockets.extend(sockets);
+                listener
+            }
+            Entry::Vacant(free) => {
+                let state = Arc::new(ListenerState {
+                    address: sockets.address().unwrap_or(spec.address),
+                    serving: ArcSwap::from_pointee(serving),
+                    closed: AtomicBool::new(false),
+                });
+                free.insert(Listener { state, sockets, wanted, of_workers: vec![0; self.workers.len()] })
+            }
+        };
+        for (worker, share) in shares {
+            listener.of_workers[worker] += share.tcp.len();
+            // A worker that is gone has panicked outside every guard; the others go on.
+            let command = Command::Add(Arc::clone(&listener.state), spec.key(), share);
+            let _ = self.workers[worker].commands.send(command);
+        }
     }
 
     /// Whether a listener of ours already has the port of `address` on some of its addresses. Only we and the programs of our user that
@@ -251,15 +314,23 @@ impl Worker {
     }
 }
 
+/// What a worker does for one listener.
+#[derive(Default)]
+struct Serves {
+    /// One for each socket.
+    tasks: Vec<tokio::task::JoinHandle<io::Result<()>>>,
+    connections: Rc<Connections>,
+}
+
 /// The life of a worker: carries out commands; everything else happens in tasks.
 async fn work(mut commands: mpsc::UnboundedReceiver<Command>, workers: usize) {
     let shared = Rc::new(WorkerShared::new(workers));
     let lines = tokio::task::spawn_local(Rc::clone(&shared).hand_over_lines());
-    let mut serving: HashMap<Key, Vec<tokio::task::JoinHandle<io::Result<()>>>> = HashMap::new();
+    let mut serving: HashMap<Key, Serves> = HashMap::new();
     while let Some(command) = commands.recv().await {
         match command {
             Command::Add(state, key, Sockets { udp, tcp }) => {
-                let mut tasks = Vec::new();
+                let Serves { tasks, connections } = serving.entry(key).or_default();
                 for socket in udp {
                     tasks.push(tokio::task::spawn_local(udp::run(
                         socket,
@@ -271,13 +342,13 @@ async fn work(mut commands: mpsc::UnboundedReceiver<Command>, workers: usize) {
                     tasks.push(tokio::task::spawn_local(tcp::run(
                         socket,
                         Arc::clone(&state),
+                        Rc::clone(connections),
                         Rc::clone(&shared),
                     )));
                 }
-                serving.insert(key, tasks);
             }
             Command::Remove(key) => {
-                for task in serving.remove(&key).into_iter().flatten() {
+                for task in serving.remove(&key).into_iter().flat_map(|serves| serves.tasks) {
                     task.abort();
                 }
             }
@@ -285,7 +356,7 @@ async fn work(mut commands: mpsc::UnboundedReceiver<Command>, workers: usize) {
                 let _ = felt.send(());
             }
             Command::Retire(done) => {
-                for task in serving.drain().flat_map(|(_, tasks)| tasks) {
+                for task in serving.drain().flat_map(|(_, serves)| serves.tasks) {
                     task.abort();
                 }
                 let shared = Rc::clone(&shared);
@@ -295,7 +366,7 @@ async fn work(mut commands: mpsc::UnboundedReceiver<Command>, workers: usize) {
                 });
             }
             Command::Stop(done) => {
-                for task in serving.drain().flat_map(|(_, tasks)| tasks) {
+                for task in serving.drain().flat_map(|(_, serves)| serves.tasks) {
                     task.abort();
                 }
                 shared.until_idle().await;
@@ -315,16 +386,11 @@ mod tests {
     use super::*;
     use crate::chain::{Router, intern};
     use crate::net::socket;
-    use crate::server::TcpLimits;
     use std::net::UdpSocket;
 
     fn spec(ip: &str, port: u16) -> ListenerSpec {
-        ListenerSpec {
-            scheme: Scheme::Dns,
-            address: SocketAddr::new(ip.parse().unwrap(), port),
-            router: Arc::new(Router::new(intern("dns://test"))),
-            limits: TcpLimits::default(),
-        }
+        let address = SocketAddr::new(ip.parse().unwrap(), port);
+        ListenerSpec::new(Scheme::Dns, address, Arc::new(Router::new(intern("dns://test"))))
     }
 
     /// A port that nobody has on any address.
@@ -346,5 +412,23 @@ mod tests {
         let error = second.apply(&[spec("127.0.0.1", port)]).unwrap_err();
         assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
         assert!(second.stop(Duration::from_secs(60)) && server.stop(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_listener_has_as_many_sockets_as_it_is_to_have_and_they_are_spread_over_the_workers() {
+        let mut server = Server::start(3).unwrap();
+        let (first, second) = (spec("127.0.0.1", 0), spec("127.0.0.2", 0));
+        let with = |spec: &ListenerSpec, sockets| ListenerSpec { sockets, ..spec.clone() };
+        let mut check = |a, b, want: [&[usize]; 2]| {
+            let specs = [with(&first, a), with(&second, b)];
+            server.apply(&specs).unwrap();
+            let of = |spec: &ListenerSpec| server.listeners[&spec.key()].of_workers.clone();
+            assert_eq!([&of(&first)[..], &of(&second)[..]], want);
+        };
+        check(SocketCount::Exactly(1), SocketCount::Exactly(1), [&[1, 0, 0], &[0, 1, 0]]);
+        // What stays gets more, and loses none.
+        check(SocketCount::OfWorkers, SocketCount::Exactly(2), [&[1, 1, 1], &[1, 1, 0]]);
+        check(SocketCount::Exactly(7), SocketCount::Exactly(1), [&[2, 2, 3], &[1, 1, 0]]);
+        assert!(server.stop(Duration::from_secs(60)));
     }
 }

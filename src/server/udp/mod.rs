@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use self::replies::Replies;
 use super::late::{Held, WorkerShared};
-use super::listener::ListenerState;
+use super::listener::{ListenerState, ShedCounts};
+use super::proxy::datagrams::Proxied;
 use super::serve::{self, Served, serve_late};
 use crate::chain::{Ahead, Block, Mono, Query, Response, Router, Transport, clock};
 use crate::net::socket;
@@ -33,18 +34,9 @@ pub(super) async fn run(
     shared: Rc<WorkerShared>,
 ) -> io::Result<()> {
     let socket = Rc::new(socket::watch_for_reading(socket)?);
-    let replies = Rc::new(Replies::new(Rc::clone(&socket), state.address.is_ipv6()));
+    let replies = Rc::new(Replies::new(Rc::clone(&socket), Arc::clone(&state)));
     tokio::task::spawn_local(Replies::send_when_pushed(Rc::downgrade(&replies)));
-    let mut batch = Batch {
-        receive: RecvBatch::new(BATCH, QUERY_BYTES_MAX, state.is_wildcard()),
-        send: SendBatch::new(state.address.is_ipv6(), true),
-        queries: Default::default(),
-        responses: (0..BATCH).map(|_| Response::default()).collect(),
-        outgoing: Vec::with_capacity(BATCH),
-        state,
-        shared,
-        replies,
-    };
+    let mut batch = Batch::new(state, shared, replies);
     loop {
         let mut ready = socket.readable().await?;
         let mut received = 0;
@@ -75,21 +67,48 @@ struct Batch {
     responses: Box<[Response]>,
     /// Which of the batch have an answer to send.
     outgoing: Vec<u8>,
+    /// What PROXY headers say, if any are looked for.
+    proxied: Option<Proxied>,
+    /// True if the last answers found no room.
+    is_full: bool,
     state: Arc<ListenerState>,
     shared: Rc<WorkerShared>,
     replies: Rc<Replies>,
 }
 
 impl Batch {
+    fn new(state: Arc<ListenerState>, shared: Rc<WorkerShared>, replies: Rc<Replies>) -> Self {
+        Self {
+            receive: RecvBatch::new(BATCH, QUERY_BYTES_MAX, state.is_wildcard()),
+            send: SendBatch::new(state.address.is_ipv6(), true),
+            queries: Default::default(),
+            responses: (0..BATCH).map(|_| Response::default()).collect(),
+            outgoing: Vec::with_capacity(BATCH),
+            proxied: None,
+            is_full: false,
+            state,
+            shared,
+            replies,
+        }
+    }
+
     /// Answers the `received` datagrams of the last batch.
     fn answer(&mut self, socket: &UdpSocket, received: usize) {
-        let router = self.state.router.load();
+        let serving = self.state.serving.load();
+        let (router, shed) = (&serving.router, serving.shed.as_ref());
         let now = clock::now();
         self.outgoing.clear();
+        if self.is_full {
+            self.is_full = !socket::has_room(socket.as_fd());
+            if let (true, Some(shed)) = (self.is_full, shed) {
+                return shed.queries.add(received as u64);
+            }
+        }
+        Proxied::follow(&mut self.proxied, serving.proxies.as_ref());
         let mut blocks: [Option<&Arc<Block>>; IN_HAND] = [None; IN_HAND];
         for i in 0..received + IN_HAND - 1 {
             if i < received {
-                blocks[i % IN_HAND] = self.take_up(&router, i, now);
+                blocks[i % IN_HAND] = self.take_up(router, i, now);
             }
             if let (Some(next), Some(block)) = (i.checked_sub(1), blocks[(i + IN_HAND - 1) % IN_HAND]) {
                 block.look_ahead(&self.queries[next % IN_HAND], Ahead::One);
@@ -97,10 +116,10 @@ impl Batch {
             if let Some(this) = i.checked_sub(IN_HAND - 1)
                 && let Some(block) = blocks[this % IN_HAND].take()
             {
-                self.run(&router, block, this);
+                self.run(router, block, this, shed);
             }
         }
-        self.send(socket);
+        self.send(socket, shed);
         self.shared.after_work(now.0);
     }
 
@@ -110,12 +129,17 @@ impl Batch {
         response.clear();
         query.transport = Transport::Udp;
         query.now = now;
+        let mut wire = self.receive.payload(i);
         query.peer = self.receive.peer(i).address();
+        if let Some(proxied) = &mut self.proxied {
+            let unwrapped = proxied.unwrap(wire, query.peer, now)?;
+            (wire, query.peer) = (unwrapped.wire, unwrapped.client);
+        }
         query.local = match self.receive.local(i) {
             Some(local) => (local.ip, self.state.address.port()).into(),
             None => self.state.address,
         };
-        match serve::take_up(router, self.receive.payload(i), query, response) {
+        match serve::take_up(router, wire, query, response) {
             Ok(block) => {
                 block.look_ahead(query, Ahead::Two);
                 Some(block)
@@ -130,13 +154,16 @@ impl Batch {
     }
 
     /// Answers query `i` of the batch, or leaves it to a task.
-    fn run(&mut self, router: &Arc<Router>, block: &Arc<Block>, i: usize) {
+    fn run(&mut self, router: &Arc<Router>, block: &Arc<Block>, i: usize, shed: Option<&ShedCounts>) {
         let (query, response) = (&mut self.queries[i % IN_HAND], &mut self.responses[i]);
         match serve::run(router, block, query, response) {
             Served::Answer => self.outgoing.push(i as u8),
             Served::Silence => {}
             Served::Waiting(block, waiting) => {
                 let Some(place) = self.shared.place() else {
+                    if let Some(shed) = shed {
+                        return shed.queries.inc();
+                    }
                     refuse(query, response);
                     self.outgoing.push(i as u8);
                     return;
@@ -158,8 +185,8 @@ impl Batch {
         }
     }
 
-    fn send(&mut self, socket: &UdpSocket) {
-        let Self { send, outgoing, responses, receive, .. } = self;
+    fn send(&mut self, socket: &UdpSocket, shed: Option<&ShedCounts>) {
+        let Self { send, outgoing, responses, receive, is_full, .. } = self;
         let datagram = |place: usize| {
             let i = usize::from(outgoing[place]);
             Datagram { payload: responses[i].wire(), to: Some(receive.peer(i)), from: receive.local(i) }
@@ -167,12 +194,18 @@ impl Batch {
         let mut too_large = Vec::new();
         send.send_each(socket.as_fd(), outgoing.len(), datagram, |failure| {
             if is_too_large(&failure.error) {
-                too_large.push(failure.index);
+                return too_large.push(failure.index);
+            }
+            *is_full |= is_out_of_room(&failure.error);
+            if let Some(shed) = shed {
+                shed.responses.inc();
             }
         });
         for place in too_large {
             let i = usize::from(self.outgoing[place]);
-            let had_opt = has_opt(self.receive.payload(i));
+            let datagram = self.receive.payload(i);
+            let message = |proxied: &Proxied| proxied.message(datagram, self.receive.peer(i).address());
+            let had_opt = has_opt(self.proxied.as_ref().map_or(datagram, message));
             let wire = std::mem::take(self.responses[i].wire_vec());
             self.replies.push_shrunk(had_opt, wire, *self.receive.peer(i), self.receive.local(i));
         }
@@ -196,6 +229,11 @@ fn is_too_large(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EMSGSIZE)
 }
 
+/// True if the send buffer was full, and stayed so.
+fn is_out_of_room(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS))
+}
+
 /// Whether the query `wire` has an OPT record, for the rare case in which that is asked again.
 fn has_opt(wire: &[u8]) -> bool {
     let mut query = Query::default();
@@ -209,3 +247,6 @@ struct Reply {
     peer: Peer,
     from: Option<LocalAddr>,
 }
+
+#[cfg(test)]
+mod tests;

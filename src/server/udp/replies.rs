@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
-use super::{Reply, is_too_large};
+use super::{Reply, is_out_of_room, is_too_large};
 use crate::net::{BATCH, Datagram, LocalAddr, Peer, SendBatch};
 use crate::server::finish::shrink;
+use crate::server::listener::ListenerState;
 
 /// The late answers of one socket. They are no more than the queries that wait, so the queue is bounded by those.
 pub(super) struct Replies {
@@ -18,15 +20,17 @@ pub(super) struct Replies {
     queue: RefCell<Vec<Reply>>,
     send: RefCell<SendBatch>,
     wanted: Rc<Notify>,
+    state: Arc<ListenerState>,
 }
 
 impl Replies {
-    pub(super) fn new(socket: Rc<AsyncFd<UdpSocket>>, dual_stack: bool) -> Self {
+    pub(super) fn new(socket: Rc<AsyncFd<UdpSocket>>, state: Arc<ListenerState>) -> Self {
         Self {
             socket,
             queue: RefCell::new(Vec::new()),
-            send: RefCell::new(SendBatch::new(dual_stack, true)),
+            send: RefCell::new(SendBatch::new(state.address.is_ipv6(), true)),
             wanted: Rc::new(Notify::new()),
+            state,
         }
     }
 
@@ -56,10 +60,20 @@ impl Replies {
         self.push(had_opt, wire, peer, from);
     }
 
-    fn flush(&self) {
+    pub(super) fn flush(&self) {
         let mut replies = std::mem::take(&mut *self.queue.borrow_mut());
+        let serving = self.state.serving.load();
+        if serving.shed.is_some() {
+            // Where not all can leave, the newest do: their clients still wait.
+            replies.reverse();
+        }
         let mut again = Vec::new();
+        let mut is_full = false;
         for chunk in replies.chunks_mut(BATCH) {
+            if let (true, Some(shed)) = (is_full, &serving.shed) {
+                shed.responses.add(chunk.len() as u64);
+                continue;
+            }
             let datagram = |i: usize| {
                 let reply: &Reply = &chunk[i];
                 Datagram { payload: &reply.wire, to: Some(&reply.peer), from: reply.from }
@@ -71,7 +85,11 @@ impl Replies {
                 datagram,
                 |failure| {
                     if is_too_large(&failure.error) {
-                        too_large.push(failure.index);
+                        return too_large.push(failure.index);
+                    }
+                    is_full |= is_out_of_room(&failure.error);
+                    if let Some(shed) = &serving.shed {
+                        shed.responses.inc();
                     }
                 },
             );
