@@ -28,6 +28,7 @@ mod prometheus;
 mod ready;
 mod reload;
 mod root;
+mod timeouts;
 mod whoami;
 
 use crate::chain::PluginSpec;
@@ -38,6 +39,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &root::SPEC,
     &metadata::SPEC,
     &cancel::SPEC,
+    &timeouts::SPEC,
     &reload::SPEC,
     &nsid::SPEC,
     &bufsize::SPEC,

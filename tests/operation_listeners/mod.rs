@@ -1,0 +1,3 @@
+//! What plugins say about listeners: `timeouts`, `multisocket`, `shed` and `proxyproto`.
+
+mod timeouts;
