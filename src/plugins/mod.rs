@@ -22,6 +22,7 @@ mod log;
 mod r#loop;
 mod metadata;
 mod minimal;
+mod multisocket;
 mod nsid;
 mod on;
 mod prometheus;
@@ -40,6 +41,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &metadata::SPEC,
     &cancel::SPEC,
     &timeouts::SPEC,
+    &multisocket::SPEC,
     &reload::SPEC,
     &nsid::SPEC,
     &bufsize::SPEC,
