@@ -29,6 +29,7 @@ mod prometheus;
 mod ready;
 mod reload;
 mod root;
+mod shed;
 mod timeouts;
 mod whoami;
 
@@ -49,6 +50,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &debug::SPEC,
     &ready::SPEC,
     &health::SPEC,
+    &shed::SPEC,
     &prometheus::SPEC,
     &errors::SPEC,
     &log::SPEC,

@@ -1,4 +1,5 @@
 //! What plugins say about listeners: `timeouts`, `multisocket`, `shed` and `proxyproto`.
 
+mod shed;
 mod sockets;
 mod timeouts;
