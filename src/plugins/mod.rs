@@ -26,6 +26,7 @@ mod multisocket;
 mod nsid;
 mod on;
 mod prometheus;
+mod proxyproto;
 mod ready;
 mod reload;
 mod root;
@@ -41,6 +42,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &root::SPEC,
     &metadata::SPEC,
     &cancel::SPEC,
+    &proxyproto::SPEC,
     &timeouts::SPEC,
     &multisocket::SPEC,
     &reload::SPEC,

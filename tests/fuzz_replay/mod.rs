@@ -13,6 +13,8 @@ mod message;
 mod name;
 #[path = "../../fuzz/properties/patch.rs"]
 mod patch;
+#[path = "../../fuzz/properties/proxy_header.rs"]
+mod proxy_header;
 #[path = "../../fuzz/properties/resolv_conf.rs"]
 mod resolv_conf;
 #[path = "../../fuzz/properties/toml.rs"]
@@ -70,6 +72,21 @@ const WIRE: &[&[u8]] = &[
     b"\x00\x06\x00\x01",
     b"\x3F",
     b"\x00\x00",
+];
+
+const PROXY: &[&[u8]] = &[
+    b"PROXY ",
+    b"TCP4 ",
+    b"TCP6 ",
+    b"UNKNOWN",
+    b"\r\n",
+    b"192.0.2.7 ",
+    b"::1 ",
+    b"65535",
+    b"\r\n\r\n\0\r\nQUIT\n",
+    b"\x21\x12\x00\x0c",
+    b"\x20\x00\x00\x00",
+    b"\x10\x00",
 ];
 
 /// Holds `property` to every seed of `target`, and to what becomes of them.
@@ -150,6 +167,11 @@ fn resolv_conf_files() {
 #[test]
 fn configurations_in_toml() {
     replay("toml", TEXT, toml::hold);
+}
+
+#[test]
+fn proxy_headers() {
+    replay("proxy_header", PROXY, proxy_header::hold);
 }
 
 #[test]
