@@ -149,6 +149,18 @@ impl Setup<'_> {
         Ok(mark)
     }
 
+    /// Reads a directive that is only a switch, here or not. As CoreDNS, it looks at the first alone; any further one is warned of.
+    ///
+    /// # Errors
+    /// If arguments or a block stand behind the first.
+    pub fn switch(&mut self) -> Result<(), Vec<Diagnostic>> {
+        self.directives[0].alone().map_err(|error| vec![error])?;
+        for further in &self.directives[1..] {
+            self.warn(further.error(format!("'{}' is on already", further.name.text)));
+        }
+        Ok(())
+    }
+
     /// Keeps a warning about the configuration, to be shown when all is read.
     pub fn warn(&mut self, warning: Diagnostic) {
         self.block.warnings.push(warning.as_warning());

@@ -220,6 +220,16 @@ pub fn hosts_stream(sockets: usize, pace: Pace) -> Result<Stream, String> {
     Ok(Stream { label: "hosts".into(), names, sockets, pace, expect: Expect::ANSWER, stamped: false })
 }
 
+/// Names of the small hosts file at `rate` queries a second for `seconds`, with five seconds to answer: what is asked while a server does
+/// something else, and before, which tells what is the machine's own.
+///
+/// # Errors
+/// A sentence.
+pub fn even_load(rate: u64, seconds: u64) -> Result<Load, String> {
+    let stream = Stream { stamped: true, ..hosts_stream(OUTSTANDING, Pace::Rate(rate))? };
+    Ok(Load { timeout: Duration::from_secs(5), ..Load::new(vec![stream], seconds) })
+}
+
 /// A stream of names never asked before, in this run or beside it, as long as `seed`s are 2^32 apart.
 ///
 /// # Errors

@@ -16,11 +16,7 @@ pub(super) const SPEC: PluginSpec = PluginSpec {
 };
 
 fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
-    // CoreDNS looks at the first only; it is a switch.
-    setup.directives[0].alone().map_err(|error| vec![error])?;
-    for second in &setup.directives[1..] {
-        setup.warn(second.error("'any' is on already"));
-    }
+    setup.switch()?;
     Ok(vec![Arc::new(Any)])
 }
 

@@ -123,15 +123,9 @@ fn silent(bench: &Bench, entrant: &Entrant, max_concurrent: Option<u32>) -> Resu
 fn reload(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
     let (job, _upstream) = bench.whole_job(NAMES, &[])?;
     let running = start(bench, entrant, &Job { log: Log::Off, ..job })?;
-    let stream = || -> Result<Stream, String> {
-        Ok(Stream { stamped: true, ..bench::hosts_stream(OUTSTANDING, Pace::Rate(RELOAD_RATE))? })
-    };
     let seconds = (RELOAD_EVERY * RELOADS as u32).as_secs() + 2;
-    // As long without a reload: what of it is the machine's own.
-    let before = bench.flood(Load::new(vec![stream()?], seconds))?.remove(0);
-    let stream = stream()?;
-    let load = Load::new(vec![stream], seconds);
-    let load = Load { timeout: Duration::from_secs(5), ..load };
+    let before = bench.flood(bench::even_load(RELOAD_RATE, seconds)?)?.remove(0);
+    let load = bench::even_load(RELOAD_RATE, seconds)?;
     let outcome = thread::scope(|scope| {
         let flood = scope.spawn(|| bench.flood(load));
         for _ in 0..RELOADS {

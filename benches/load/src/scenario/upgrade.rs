@@ -8,8 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Entrant, Scenario};
-use crate::bench::{self, Bench, Load, NAMES, OUTSTANDING, SERVER};
-use crate::flood::{Pace, Stream};
+use crate::bench::{self, Bench, NAMES, SERVER};
 use crate::message;
 use crate::process;
 use crate::server::{Job, Kind, Log};
@@ -49,14 +48,9 @@ fn upgrade(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
     let (job, _upstream) = bench.whole_job(NAMES, &[])?;
     let running = super::steady::start_hosts(bench, entrant, &Job { log: Log::Off, ..job })?;
     let program = entrant.kind.program()?;
-    let stream = || -> Result<Stream, String> {
-        Ok(Stream { stamped: true, ..bench::hosts_stream(OUTSTANDING, Pace::Rate(RATE))? })
-    };
     let seconds = (EVERY * UPGRADES as u32).as_secs() + 2;
-    // As long without an upgrade: what of it is the machine's own.
-    let before = Load { timeout: Duration::from_secs(5), ..Load::new(vec![stream()?], seconds) };
-    let before = bench.flood(before)?.remove(0);
-    let load = Load { timeout: Duration::from_secs(5), ..Load::new(vec![stream()?], seconds) };
+    let before = bench.flood(bench::even_load(RATE, seconds)?)?.remove(0);
+    let load = bench::even_load(RATE, seconds)?;
     let is_over = AtomicBool::new(false);
     let mut serving = Serving(running.process.id(), running.process.id());
     let mut took = Duration::ZERO;
