@@ -198,6 +198,31 @@ fn a_second_interrupt_ends_lameduck_time() {
 }
 
 #[test]
+fn ready_follows_a_plugin_that_comes_and_goes() {
+    let (until, continuously) = (next_port(), next_port());
+    let server = |page: u16, monitor: &str| {
+        let ready = format!("ready 127.0.0.1:{page} {{\n monitor {monitor}\n }}");
+        Server::start(&format!(". {{\n {ready}\n erratic {{\n drop 0\n }}\n}}\n"))
+    };
+    let servers = [server(until, "until-ready"), server(continuously, "continuously")];
+    let unready = (503, "erratic".to_owned());
+    let ready = (200, "OK".to_owned());
+    // It is ready between three queries and five.
+    for asked in 0..7 {
+        let once = if asked < 3 { &unready } else { &ready };
+        assert_eq!(get(until, "/ready"), *once, "after {asked} queries");
+        let now = if asked == 3 || asked == 4 { &ready } else { &unready };
+        assert_eq!(get(continuously, "/ready"), *now, "after {asked} queries");
+        assert!(servers.iter().all(answers));
+    }
+    let line = "[INFO] plugin/ready: Plugins not ready: \"erratic\"";
+    for (server, times) in servers.iter().zip([3, 5]) {
+        (0..times).for_each(|_| drop(server.wait_for_line(line)));
+        assert_eq!(server.stdout.text().matches(line).count(), times);
+    }
+}
+
+#[test]
 fn queries_are_counted_where_prometheus_stands() {
     let page = next_port();
     let server = Server::start(&format!(
