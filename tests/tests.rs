@@ -14,6 +14,7 @@ mod fuzz_replay;
 mod logging;
 mod manuals;
 mod operation_answers;
+mod operation_dashboards;
 mod operation_listeners;
 mod operation_pages;
 mod operation_process;

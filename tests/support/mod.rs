@@ -10,6 +10,7 @@ pub(crate) mod message;
 pub(crate) mod netns;
 mod peer;
 mod ports;
+pub(crate) mod prometheus;
 mod release;
 mod server;
 pub(crate) mod tools;

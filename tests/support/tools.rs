@@ -22,6 +22,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("busybox", "busybox-static"),
     ("lintian", "lintian"),
     ("taskset", "util-linux"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
 ];
 
 /// Runs a program to its end and returns what it printed, both streams; says so if it is not installed.
