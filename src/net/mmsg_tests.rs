@@ -113,3 +113,53 @@ fn one_refused_datagram_does_not_stop_the_rest() {
     got.sort();
     assert_eq!(got, [b"first".to_vec(), b"last".to_vec()]);
 }
+
+/// Denies recvmmsg and sendmmsg to the calling thread, for good.
+fn deny_batches() {
+    let step = |code: u32, jt, k| libc::sock_filter { code: code as u16, jt, jf: 0, k };
+    let equals = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let mut steps = [
+        // The number of the call is the first word of what a filter sees.
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        step(equals, 2, libc::SYS_recvmmsg as u32),
+        step(equals, 1, libc::SYS_sendmmsg as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+    ];
+    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+    // SAFETY: only numbers are handed over.
+    let gains_nothing = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    // SAFETY: the kernel copies the filter, which lives during the call.
+    let filters = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    assert_eq!((gains_nothing, filters), (0, 0), "{}", io::Error::last_os_error());
+}
+
+#[test]
+fn a_sandbox_that_knows_no_batches_gets_one_call_a_datagram() {
+    let (a, b) = pair();
+    // The filter is the thread's and ends with it.
+    let sandboxed = std::thread::spawn(move || {
+        deny_batches();
+        let to = Peer::from(b.local_addr().unwrap());
+        let mut send = SendBatch::new(false, true);
+        let mut receive = RecvBatch::new(8, 64, false);
+        let nothing = receive.recv(b.as_fd()).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        for lengths in [vec![20, 20, 20, 10, 30], vec![5], vec![20; 10]] {
+            let payloads: Vec<Vec<u8>> = lengths.iter().map(|&len| vec![len as u8; len]).collect();
+            let datagram = |i: usize| Datagram { payload: &payloads[i], to: Some(&to), from: None };
+            send.send_each(a.as_fd(), payloads.len(), datagram, |f| panic!("{f:?}"));
+            let mut got = Vec::new();
+            while let Ok(received) = receive.recv(b.as_fd()) {
+                assert!(received == (payloads.len() - got.len()).min(8), "{received}");
+                assert!((0..received).all(|i| receive.peer(i).address() == a.local_addr().unwrap()));
+                got.extend((0..received).map(|i| receive.payload(i).len()));
+            }
+            got.sort_unstable();
+            let mut lengths = lengths;
+            lengths.sort_unstable();
+            assert_eq!(got, lengths);
+        }
+    });
+    sandboxed.join().unwrap();
+}
