@@ -10,7 +10,7 @@ use hickory_proto::rr::RecordType;
 use crate::support::client::{Tcp, Udp, ask, ask_tcp, framed};
 use crate::support::message::{ResponseCode, addresses, query, read, wire};
 use crate::support::netns::{self, Namespace};
-use crate::support::{Deed, Ended, Server, Upstream, eventually, next_port, program};
+use crate::support::{Deed, Ended, PATIENCE, Server, Upstream, eventually, next_port, program};
 
 /// A block that knows one name.
 const ONE_NAME: &str = ". {\n hosts absent {\n 192.0.2.7 one.test\n }\n}\n";
@@ -487,6 +487,27 @@ fn hup_does_not_end_the_server() {
     // What comes after it is carried out.
     server.reload();
     assert!(knows_one_name(&server));
+}
+
+#[test]
+fn with_too_few_descriptors_it_serves_or_says_so_and_ends() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // From what the first thread does not live on to what all of them do.
+    let mut ends = [0, 0];
+    for descriptors in (8..=24 + 8 * cores).step_by(2 * cores) {
+        let limit = format!("prlimit --nofile={descriptors}");
+        let server = Server::with(ONE_NAME).run_by(&limit).launch();
+        if server.stdout.has_within(concat!("waypost-", env!("CARGO_PKG_VERSION")), PATIENCE) {
+            assert!(knows_one_name(&server), "{limit}");
+            ends[0] += 1;
+        } else {
+            let ended = server.wait();
+            assert_eq!(ended.code(), 1, "{limit}: {ended:?}");
+            assert!(ended.stderr.contains("Too many open files"), "{limit}: {ended:?}");
+            ends[1] += 1;
+        }
+    }
+    assert!(ends[0] > 0 && ends[1] > 0, "{ends:?}");
 }
 
 #[test]

@@ -84,7 +84,13 @@ impl Server {
     /// The kernel's, if it has no threads or descriptors left.
     pub fn start(workers: usize) -> io::Result<Self> {
         let workers = workers.max(1);
-        let workers = (0..workers).map(|index| Worker::start(index, workers)).collect::<io::Result<_>>()?;
+        let (started, all_started) = std_mpsc::channel();
+        let workers = (0..workers)
+            .map(|index| Worker::start(index, workers, started.clone()))
+            .collect::<io::Result<Vec<_>>>()?;
+        drop(started);
+        // One that cannot work would have sockets that nobody reads.
+        all_started.iter().collect::<io::Result<()>>()?;
         Ok(Self { workers, listeners: HashMap::new() })
     }
 
@@ -295,20 +301,22 @@ impl Pulse {
 }
 
 impl Worker {
-    fn start(index: usize, workers: usize) -> io::Result<Self> {
+    /// Whether the thread can work is told through `started`, once.
+    fn start(index: usize, workers: usize, started: std_mpsc::Sender<io::Result<()>>) -> io::Result<Self> {
         let (commands, receiver) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .event_interval(EVENT_INTERVAL)
                 .build_local(tokio::runtime::LocalOptions::default());
-            match runtime {
-                Ok(runtime) => {
-                    let _metrics = crate::metrics::enter_worker(index);
-                    runtime.block_on(work(receiver, workers));
-                }
-                Err(error) => tracing::error!("worker {index} cannot start: {error}"),
-            }
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(started.send(Err(error))),
+            };
+            let _ = started.send(Ok(()));
+            drop(started);
+            let _metrics = crate::metrics::enter_worker(index);
+            runtime.block_on(work(receiver, workers));
         })?;
         Ok(Self { commands, thread })
     }
