@@ -2,6 +2,8 @@
 //! core or two.
 
 use std::io;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -14,9 +16,11 @@ impl ControlRuntime {
     /// # Errors
     /// If the kernel gives no threads or no epoll descriptor.
     pub fn start() -> io::Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.min(THREADS_MAX);
+        are_to_be_had(threads)?;
         Builder::new_multi_thread()
-            .worker_threads(cores.min(THREADS_MAX))
+            .worker_threads(threads)
             .max_blocking_threads(BLOCKING_THREADS_MAX)
             .thread_name("control")
             // What is read and built here may share a core with a worker, whose queries wait for nobody.
@@ -42,6 +46,17 @@ impl ControlRuntime {
     }
 }
 
+/// Whether the system gives so many threads. The runtime takes that for granted: it panics if not, and then waits for ever for those that it got.
+fn are_to_be_had(threads: usize) -> io::Result<()> {
+    let end = Mutex::new(());
+    thread::scope(|scope| {
+        // All at once, as the runtime has them.
+        let _go_on = end.lock();
+        (0..threads)
+            .try_for_each(|_| thread::Builder::new().spawn_scoped(scope, || drop(end.lock())).map(drop))
+    })
+}
+
 /// Two, so that a task that computes for long (parsing a large file) does not hold up health checks.
 const THREADS_MAX: usize = 2;
 /// Reading files and resolving names by the system block; more than a few at once gain nothing.
@@ -54,7 +69,7 @@ mod tests {
     #[test]
     fn tasks_run_on_threads_of_its_own_and_end_with_it() {
         let runtime = ControlRuntime::start().unwrap();
-        let name = runtime.handle().spawn(async { std::thread::current().name().map(String::from) });
+        let name = runtime.handle().spawn(async { thread::current().name().map(String::from) });
         assert_eq!(runtime.block_on(name).unwrap().as_deref(), Some("control"));
         let (ended, end) = std::sync::mpsc::channel::<()>();
         runtime.handle().spawn(async move {
