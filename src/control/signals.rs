@@ -35,7 +35,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Starts catching. SIGHUP is caught to be ignored.
+    /// Starts catching. SIGHUP is caught to be ignored, and so is SIGXFSZ: standard output in a file that may not grow costs lines, as a full
+    /// disk does.
     ///
     /// # Errors
     /// If a handler cannot be installed.
@@ -45,6 +46,7 @@ impl Signals {
     pub fn listen() -> io::Result<Self> {
         // Once it has a handler a signal keeps it for good, and nobody needs to hear of it.
         drop(unix::signal(SignalKind::hangup())?);
+        drop(unix::signal(SignalKind::from_raw(libc::SIGXFSZ))?);
         Ok(Self {
             terminate: unix::signal(SignalKind::terminate())?,
             interrupt: unix::signal(SignalKind::interrupt())?,
@@ -105,8 +107,9 @@ mod tests {
         };
         assert_eq!(next("USR1").await, Signal::Reload);
         assert_eq!(next("TERM").await, Signal::Terminate);
-        // An ignored one does not end the process, and the next event is what comes after it.
+        // Ignored ones do not end the process, and the next event is what comes after them.
         send("HUP").await;
+        send("XFSZ").await;
         assert_eq!(next("USR1").await, Signal::Reload);
         assert_eq!(next("USR2").await, Signal::Upgrade);
         signals.put_off(Signal::Reload);
