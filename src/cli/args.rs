@@ -76,6 +76,9 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Parsed {
             continue;
         }
         let flag = flag.strip_prefix('-').unwrap_or(flag);
+        if flag.starts_with(['-', '=']) {
+            return Parsed::BadFlag(format!("bad flag syntax: {argument}"));
+        }
         let (name, mut value) = match flag.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (flag, None),
@@ -90,7 +93,8 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Parsed {
                     return Parsed::BadFlag(format!("flag needs an argument: -{name}"));
                 };
                 match name {
-                    "conf" => flags.conf = Some(value.into()),
+                    // Said and left empty, as by a variable that is not set, it is not said.
+                    "conf" => flags.conf = Some(value).filter(|value| !value.is_empty()).map(Into::into),
                     "pidfile" => flags.pidfile = Some(value.into()),
                     "pid" => match value.parse() {
                         Ok(id) if id > 0 => pid = Some(id),
@@ -149,8 +153,8 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Parsed {
                 );
             }
         },
-        Some("run") | None if plugins => Command::Plugins,
         Some("run") | None if version => Command::Version,
+        Some("run") | None if plugins => Command::Plugins,
         Some("run") | None => Command::Run,
         Some(other) => {
             words.insert(0, other.to_owned());
@@ -191,6 +195,7 @@ mod tests {
             assert_eq!(check(arguments), conf(Some(1053)), "{arguments}");
         }
         assert_eq!(check("-quiet=false"), runs(Flags::default()));
+        assert_eq!(check("-conf="), runs(Flags::default()));
         assert_eq!(
             check("-quiet -pidfile /p"),
             runs(Flags { quiet: true, pidfile: Some("/p".into()), ..Flags::default() })
@@ -202,6 +207,9 @@ mod tests {
     fn what_is_wrong_is_said() {
         assert_eq!(check("-nosuch"), Parsed::BadFlag("flag provided but not defined: -nosuch".into()));
         assert_eq!(check("-conf"), Parsed::BadFlag("flag needs an argument: -conf".into()));
+        for odd in ["---", "-=x", "---quiet"] {
+            assert_eq!(check(odd), Parsed::BadFlag(format!("bad flag syntax: {odd}")));
+        }
         assert!(matches!(check("-p x"), Parsed::BadFlag(m) if m.contains("\"x\"")));
         assert!(matches!(check("-p 65536"), Parsed::BadFlag(_)));
         assert!(matches!(check("-quiet=maybe"), Parsed::BadFlag(_)));
@@ -223,6 +231,7 @@ mod tests {
         );
         for (arguments, command) in [
             ("-plugins", Command::Plugins),
+            ("-plugins -version", Command::Version),
             ("version", Command::Version),
             ("-version", Command::Version),
             ("explain hosts", Command::Explain("hosts".into())),
