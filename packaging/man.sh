@@ -24,11 +24,12 @@ names=$("$program" plugins | sed '/^$/d')
     printf '# NAME\n\nwaypost - DNS server\n\n# DESCRIPTION\n\n'
     # What is indented is shown as it stands; a line that ends in a colon before it is its heading.
     "$program" -help | awk '
+        # Lines of text that follow one another are one paragraph.
         function show() { if (held != "") { print held "\n"; held = "" } }
         /^[A-Z][a-z]*:$/ { show(); if (fence) { print "```\n"; fence = 0 }; print "# " toupper(substr($0, 1, length - 1)) "\n"; next }
         /^ /             { show(); if (!fence) { print "```text"; fence = 1 }; print substr($0, 3); next }
         /^$/             { if (!fence) show(); else { print "```\n"; fence = 0 }; next }
-                         { if (fence) { print "```\n"; fence = 0 }; show(); held = $0 }
+                         { if (fence) { print "```\n"; fence = 0 }; held = held (held == "" ? "" : "\n") $0 }
         END              { if (fence) print "```\n"; show() }'
     printf '# FILES\n\n*/etc/waypost/Corefile*: the configuration that the service waypost reads.\n\n# SEE ALSO\n\n'
     for name in $names; do printf '**waypost-%s**(7) ' "$name"; done

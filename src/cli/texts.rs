@@ -33,6 +33,7 @@ Targets of the command health, which gives up after 3 seconds:
                                             (default: http://localhost:8080/health; without a path, /health)
   dns://HOST:PORT/NAME, dns://:PORT         DNS over UDP, where there is no such page: any response will do,
                                             for a NAME (type A) it has to be NOERROR
+  dns://                                    the same, wherever a server of this user listens
 
 A first Corefile, which answers from /etc/hosts and asks the system's resolvers for everything else:
 
@@ -47,6 +48,7 @@ A first Corefile, which answers from /etc/hosts and asks the system's resolvers 
   }
 
 Ask it with: dig @127.0.0.1 example.org
+
 Signals: SIGUSR1 reads the configuration again, SIGUSR2 hands over to a new process as upgrade does, SIGTERM and SIGINT
 end the server.
 ";
