@@ -65,8 +65,8 @@ jq --null-input --compact-output --sort-keys --arg created "$created" --arg laye
         Entrypoint: ["/waypost"],
         ExposedPorts: {"53/tcp": {}, "53/udp": {}},
         StopSignal: "SIGTERM",
-        # Of Docker; in nanoseconds. Asked is port 53, which needs no plugin.
-        Healthcheck: {Test: ["CMD", "/waypost", "health", "dns://127.0.0.1"], Interval: 30e9, Timeout: 5e9, StartPeriod: 5e9, Retries: 3},
+        # Of Docker; in nanoseconds. Asked is wherever it listens, which needs no plugin.
+        Healthcheck: {Test: ["CMD", "/waypost", "health", "dns://"], Interval: 30e9, Timeout: 5e9, StartPeriod: 5e9, Retries: 3},
         Labels: {
             "org.opencontainers.image.title": "waypost",
             "org.opencontainers.image.description": $description,

@@ -55,10 +55,7 @@ fn the_image_takes_the_place_of_coredns() {
     assert_eq!(config["WorkingDir"], "/");
     assert_eq!(config["Entrypoint"][0], "/waypost");
     assert!(config["ExposedPorts"]["53/udp"].is_object() && config["ExposedPorts"]["53/tcp"].is_object());
-    assert_eq!(
-        config["Healthcheck"]["Test"],
-        serde_json::json!(["CMD", "/waypost", "health", "dns://127.0.0.1"])
-    );
+    assert_eq!(config["Healthcheck"]["Test"], serde_json::json!(["CMD", "/waypost", "health", "dns://"]));
     assert_eq!(config["Labels"]["org.opencontainers.image.version"], env!("CARGO_PKG_VERSION"));
     assert!(image[0]["Size"].as_u64().is_some_and(|bytes| bytes <= 17 << 20), "{}", image[0]["Size"]);
     for entrypoint in ["/waypost", "/coredns"] {

@@ -10,7 +10,8 @@ use hickory_proto::rr::RecordType;
 use crate::support::client::{ask, ask_tcp};
 use crate::support::http::{get, sample, try_get};
 use crate::support::message::{ResponseCode, edns_query, query};
-use crate::support::{Ended, Lineage, Server, eventually, next_port, say};
+use crate::support::netns::{self, Namespace};
+use crate::support::{Ended, Lineage, Server, eventually, next_port, program, say};
 
 /// A free port held by somebody else.
 fn busy() -> (TcpListener, u16) {
@@ -335,7 +336,7 @@ fn the_command_health_asks_a_running_server() {
     check(&format!(":{page}/ready"), 0, "OK");
     check(&format!("http://127.0.0.1:{page}/health"), 0, "OK");
     check(&format!("http://127.0.0.1:{page}/nothing"), 1, "404");
-    check(&format!("dns://:{dns}"), 0, "NOERROR");
+    check(&format!("dns://:{dns}"), 0, "NOTIMP");
     check(&format!("dns://127.0.0.1:{dns}/a.test"), 0, "NOERROR");
     check("https://x", 1, "can be asked");
     assert_eq!(server.stop().code(), 0);
@@ -350,7 +351,7 @@ fn the_command_health_asks_a_running_server() {
 fn the_command_health_wants_an_answer_to_a_name() {
     let server = Server::start("example.org {\n whoami\n}\n");
     let port = server.port;
-    assert_eq!(health(&[&format!("dns://:{port}")]).code(), 0, "REFUSED is an answer");
+    assert_eq!(health(&[&format!("dns://:{port}")]).code(), 0, "NOTIMP is an answer");
     assert_eq!(health(&[&format!("dns://:{port}/a.example.org")]).code(), 0);
     let ended = health(&[&format!("dns://:{port}/other.test")]);
     assert_eq!((ended.code(), ended.stderr.contains("REFUSED")), (1, true));
@@ -358,4 +359,22 @@ fn the_command_health_wants_an_answer_to_a_name() {
     let address: SocketAddr = silent.local_addr().expect("it is bound");
     let ended = health(&[&format!("dns://{address}")]);
     assert_eq!((ended.code(), ended.stderr.contains("no answer")), (1, true));
+}
+
+#[test]
+fn the_command_health_finds_the_server_and_asks_nobody_else() {
+    if !netns::are_possible("the_command_health_finds_the_server_and_asks_nobody_else") {
+        return;
+    }
+    let room = Namespace::new("health");
+    let ask = || room.try_run(&format!("{} health dns://", program()));
+    assert!(ask().is_err_and(|why| why.contains("dns://127.0.0.1:53") && why.contains("refused")));
+    // Its upstream never answers, and that is not its own illness.
+    for addresses in ["127.0.0.2", "127.0.0.1 ::1", "::"] {
+        let corefile = format!(". {{\n bind {addresses}\n forward . 127.0.0.9\n log\n errors\n}}\n");
+        let server = Server::with(&corefile).inside(&room).start();
+        assert_eq!(ask().as_deref(), Ok("NOTIMP\n"), "{addresses}");
+        let said = server.stop().stdout;
+        assert!(!said.contains("NS IN") && !said.contains("[ERROR]"), "{said}");
+    }
 }

@@ -1,11 +1,12 @@
 //! `waypost health`: the check of a container that has no shell and no client of its own.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use crate::control::http;
 use crate::upstream::{Random, lookup};
-use crate::wire::{Class, Flags, HEADER_LEN, Name, Rcode, Rtype, header};
+use crate::wire::{Class, Flags, HEADER_LEN, Name, Opcode, Rcode, Rtype, header};
 
 /// How long the server may take to answer. Docker gives a check 30 s, Kubernetes 1 s or what it is told.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -22,8 +23,18 @@ const HTTP_PORT: u16 = 80;
 /// What is asked.
 #[derive(Debug, PartialEq, Eq)]
 enum Target {
-    Page { host: String, port: u16, path: String },
-    Dns { host: String, port: u16, name: Option<Box<Name>> },
+    Page {
+        host: String,
+        port: u16,
+        path: String,
+    },
+    Dns {
+        host: String,
+        port: u16,
+        name: Option<Box<Name>>,
+    },
+    /// DNS at a place that is to be found out.
+    AnyDns,
 }
 
 /// Asks `target` and returns what it says.
@@ -39,6 +50,10 @@ pub(super) fn ask(target: Option<&str>) -> Result<String, String> {
         Target::Dns { host, port, name } => {
             let address = address(&host, port)?;
             dns(address, name.as_deref()).map_err(|why| format!("dns://{address}: {why}"))
+        }
+        Target::AnyDns => {
+            let address = listening().unwrap_or((Ipv4Addr::LOCALHOST, DNS_PORT).into());
+            dns(address, None).map_err(|why| format!("dns://{address}: {why}"))
         }
     }
 }
@@ -58,6 +73,9 @@ impl Target {
             Some("dns") => Some(DNS_PORT),
             Some(_) => return Err(refuse("http:// and dns:// can be asked")),
         };
+        if scheme == Some("dns") && rest.is_empty() {
+            return Ok(Self::AnyDns);
+        }
         let (host, port) = host_and_port(authority, port).map_err(|why| refuse(&why))?;
         if !path.chars().all(|c| c.is_ascii_graphic()) {
             return Err(refuse("its path has characters that paths do not have"));
@@ -155,13 +173,43 @@ fn dns(address: SocketAddr, name: Option<&Name>) -> Result<String, String> {
     Err(no_answer())
 }
 
-/// A query for the addresses of `name` or, without one, for the name servers of the root.
+/// Where a server of our user listens for DNS, so that a container's check need not know its configuration: at port 53 before others.
+fn listening() -> Option<SocketAddr> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let user = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?;
+    let tables =
+        ["/proc/net/udp", "/proc/net/udp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(|line| listener(line, user));
+    sockets.min_by_key(|address| (address.port() != DNS_PORT, address.port()))
+}
+
+/// Where the socket of a `line` of `/proc/net/udp` is asked, if it is one of `user` that talks to everybody.
+fn listener(line: &str, user: &str) -> Option<SocketAddr> {
+    let mut words = line.split_whitespace().skip(1);
+    let (ip, port) = words.next()?.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    if !words.next()?.ends_with(":0000") || words.nth(4)? != user {
+        return None;
+    }
+    // In words of four bytes, each printed as the number that it is on this machine.
+    let word = |i: usize| Some(u32::from_str_radix(ip.get(8 * i..8 * i + 8)?, 16).ok()?.to_ne_bytes());
+    let ip = if ip.len() == 8 {
+        IpAddr::from(word(0)?)
+    } else {
+        IpAddr::from(<[u8; 16]>::try_from([word(0)?, word(1)?, word(2)?, word(3)?].concat()).ok()?)
+    };
+    Some(SocketAddr::new(if ip.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { ip }, port))
+}
+
+/// A query for the addresses of `name`. Without one it is of a kind that a server answers by itself, whatever it is configured to do (NOTIMP): it
+/// asks nobody, waits for nobody and logs nothing.
 fn query(id: u16, name: Option<&Name>) -> Vec<u8> {
     let root = Name::root();
+    let opcode = if name.is_some() { Opcode::QUERY } else { Opcode::STATUS };
     let (name, qtype) = name.map_or((&root, Rtype::NS), |name| (name, Rtype::A));
     let mut wire = vec![0; HEADER_LEN];
     header::set_id(&mut wire, id);
-    Flags(Flags::RD).write(&mut wire);
+    Flags(Flags::RD).with_opcode(opcode).write(&mut wire);
     header::set_count(&mut wire, 0, 1);
     wire.extend_from_slice(name.as_bytes());
     wire.extend_from_slice(&qtype.0.to_be_bytes());
@@ -178,6 +226,7 @@ fn rcode_of(answer: &[u8], id: u16) -> Option<Rcode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::query::Rejection;
 
     #[test]
     fn targets_are_read() {
@@ -197,7 +246,8 @@ mod tests {
         check("http://h/x?y=1", page("h", 80, "/x?y=1"));
         check("http://[::1]:8080", page("::1", 8080, "/health"));
         check("http://[::1]", page("::1", 80, "/health"));
-        check("dns://", dns("", 53, None));
+        check("dns://", Ok(Target::AnyDns));
+        check("dns:///", dns("", 53, None));
         check("dns://:1053/", dns("", 1053, None));
         check("dns://192.0.2.1/example.org", dns("192.0.2.1", 53, Some("example.org")));
         check("localhost", Err("address localhost: missing port in address"));
@@ -216,7 +266,32 @@ mod tests {
         assert_eq!(rcode_of(&answer, 8), None);
         assert_eq!(rcode_of(&asked, 7), None);
         assert_eq!(rcode_of(&answer[..HEADER_LEN - 1], 7), None);
-        assert!(crate::wire::query::accept(&asked, &mut Name::root()).is_ok());
+        let accepted = |query: &[u8]| crate::wire::query::accept(query, &mut Name::root());
+        assert_eq!(accepted(&asked).err(), Some(Rejection::Rcode(Rcode::NOTIMP)), "no plugin is asked");
+        assert!(accepted(&query(7, Some(&Name::from_text("a.test").unwrap()))).is_ok());
+    }
+
+    #[test]
+    fn who_listens_is_read_from_the_kernels_table() {
+        let check = |local: &str, remote: &str, want: Option<&str>| {
+            let line =
+                format!("  1: {local} {remote} 07 00000000:00000000 00:00000000 00000000 65532 0 25 2 0");
+            assert_eq!(listener(&line, "65532"), want.map(|want| want.parse().unwrap()), "{line}");
+            assert_eq!(listener(&line, "0"), None);
+        };
+        check("00000000:0035", "00000000:0000", Some("127.0.0.1:53"));
+        check(
+            "00000000000000000000000000000000:0421",
+            "00000000000000000000000000000000:0000",
+            Some("127.0.0.1:1057"),
+        );
+        let [v4, v6] = [u32::from_ne_bytes([192, 0, 2, 7]), u32::from_ne_bytes([0x20, 0x01, 0x0d, 0xb8])];
+        check(&format!("{v4:08X}:0035"), "00000000:0000", Some("192.0.2.7:53"));
+        let local = format!("{v6:08X}0000000000000000{:08X}:0035", u32::from_ne_bytes([0, 0, 0, 1]));
+        check(&local, "00000000000000000000000000000000:0000", Some("[2001:db8::1]:53"));
+        check("00000000:A035", &format!("{v4:08X}:0035"), None);
+        check("x:0035", "00000000:0000", None);
+        assert_eq!(listener("", "0"), None);
     }
 
     #[test]

@@ -51,6 +51,12 @@ impl Flags {
         Opcode((self.0 >> 11 & 15) as u8)
     }
 
+    /// With the kind of query `opcode`.
+    #[must_use]
+    pub const fn with_opcode(self, opcode: Opcode) -> Self {
+        Self(self.0 & !0x7800 | (opcode.0 as u16 & 15) << 11)
+    }
+
     /// The lower four bits of the response code.
     pub const fn rcode(self) -> Rcode {
         Rcode(self.0 & 15)

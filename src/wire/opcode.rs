@@ -9,6 +9,8 @@ pub struct Opcode(pub u8);
 impl Opcode {
     /// A standard query (RFC 1035).
     pub const QUERY: Self = Self(0);
+    /// A question of old about the server itself (RFC 1035), which servers do not know.
+    pub const STATUS: Self = Self(2);
     /// A notice of a changed zone (RFC 1996).
     pub const NOTIFY: Self = Self(4);
     /// A dynamic update (RFC 2136); always refused.
