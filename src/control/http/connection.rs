@@ -111,9 +111,11 @@ impl Refused {
 }
 
 async fn serve(stream: TcpStream, routes: Arc<Routes>, mut stop: Stop) {
+    let stream = Arc::new(stream);
+    let watched = Arc::clone(&stream);
     let service = hyper::service::service_fn(move |request| {
-        let routes = Arc::clone(&routes);
-        async move { Ok::<_, Infallible>(answer(&routes, request).await) }
+        let (routes, stream) = (Arc::clone(&routes), Arc::clone(&watched));
+        async move { Ok::<_, Infallible>(answer(&routes, &stream, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(RuntimeTimer)
@@ -131,7 +133,19 @@ async fn serve(stream: TcpStream, routes: Arc<Routes>, mut stop: Stop) {
     let _ = connection.await;
 }
 
-async fn answer(routes: &Routes, request: hyper::Request<Incoming>) -> hyper::Response<Whole> {
+/// Waits until the client has closed the connection, or its side of it.
+async fn gone(stream: &TcpStream) {
+    if let Ok(1..) = stream.peek(&mut [0]).await {
+        // It has sent more, behind which its going could not be seen.
+        std::future::pending().await
+    }
+}
+
+async fn answer(
+    routes: &Routes,
+    stream: &TcpStream,
+    request: hyper::Request<Incoming>,
+) -> hyper::Response<Whole> {
     let (head, body) = request.into_parts();
     let handler = find(&routes.load(), head.uri.path()).map(|route| Arc::clone(&route.handler));
     let mut response = match handler {
@@ -144,7 +158,13 @@ async fn answer(routes: &Routes, request: hyper::Request<Incoming>) -> hyper::Re
         Some(handler) => {
             let path = head.uri.path().to_owned();
             let query = head.uri.query().unwrap_or_default().to_owned();
-            response_of(handler(Request { path, query }).await)
+            let reply = tokio::select! {
+                biased;
+                reply = handler(Request { path, query }) => reply,
+                // Nobody waits for what is being made.
+                () = gone(stream) => Reply::text(400, "the client has closed its side\n"),
+            };
+            response_of(reply)
         }
     };
     if !body.is_end_stream() {

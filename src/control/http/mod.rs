@@ -70,7 +70,8 @@ impl Reply {
 /// A reply that is being made.
 pub type Replying = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
-/// Answers requests. It runs on the control plane and must not block there for long.
+/// Answers requests. It runs on the control plane and must not block there for long. What is not there at once is dropped when the client
+/// goes away, or closes its side.
 pub type Handler = Arc<dyn Fn(Request) -> Replying + Send + Sync>;
 
 /// A handler that has its reply at once.

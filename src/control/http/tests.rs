@@ -159,6 +159,47 @@ fn a_client_that_never_sends_or_never_reads_loses_its_place() {
     drop(held);
 }
 
+/// Says that it was dropped.
+struct Dropped(mpsc::Sender<()>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[test]
+fn what_takes_long_ends_when_nobody_waits_for_it_and_holds_nobody_up() {
+    let runtime = ControlRuntime::start().unwrap();
+    let (begun, has_begun) = mpsc::channel();
+    let (dropped, is_dropped) = mpsc::channel();
+    let endless: Handler = Arc::new(move |_| {
+        let (begun, guard) = (begun.clone(), Dropped(dropped.clone()));
+        Box::pin(async move {
+            let _guard = guard;
+            begun.send(()).unwrap();
+            std::future::pending().await
+        })
+    });
+    let endless = Route { path: "/endless", handler: endless, ends_at_once: false };
+    let (_listeners, address) = served(&runtime, vec![endless, route("/health", "OK")]);
+    for closes_all in [true, false] {
+        let mut waiting: Vec<TcpStream> = (0..4).map(|_| connect(address)).collect();
+        for stream in &mut waiting {
+            stream.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            has_begun.recv_timeout(LONG).unwrap();
+        }
+        assert!(get(address, "/health").ends_with("OK"));
+        assert!(is_dropped.try_recv().is_err(), "they wait");
+        if closes_all {
+            waiting.clear();
+        }
+        // A client that says only that it will ask no more is taken for one that has gone, too.
+        waiting.iter().for_each(|stream| stream.shutdown(std::net::Shutdown::Write).unwrap());
+        (0..4).for_each(|_| is_dropped.recv_timeout(LONG).unwrap());
+    }
+}
+
 #[test]
 fn over_the_limit_the_newest_connection_is_closed() {
     let runtime = ControlRuntime::start().unwrap();
