@@ -18,6 +18,16 @@ fn main() {
             std::path::Path::new(".git").exists().then(|| run("git", &["rev-parse", "--short=9", "HEAD"]))?
         })
         .unwrap_or_else(|| "unknown".to_owned());
+    // What the compiler was told of frame pointers it tells no program; a profile has to know whether it may follow them.
+    let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let mut told = flags.split('\x1f').filter_map(|flag| flag.split_once("force-frame-pointers"));
+    if told
+        .next_back()
+        .is_some_and(|(_, value)| matches!(value, "" | "=y" | "=yes" | "=on" | "=true" | "=always"))
+    {
+        println!("cargo::rustc-cfg=frame_pointers");
+    }
+    println!("cargo::rustc-check-cfg=cfg(frame_pointers)");
     println!("cargo::rustc-env=WAYPOST_RUST={rust}");
     println!("cargo::rustc-env=WAYPOST_REVISION={revision}");
     println!("cargo::rerun-if-env-changed=WAYPOST_REVISION");

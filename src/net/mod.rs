@@ -12,6 +12,7 @@ mod mmsg;
 mod peer;
 pub mod priority;
 pub mod rights;
+pub mod sampler;
 pub mod socket;
 
 pub use mmsg::{BATCH, Datagram, RecvBatch, SendBatch, SendFailure};

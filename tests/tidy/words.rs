@@ -20,6 +20,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/net/peer.rs",
     "src/net/priority.rs",
     "src/net/rights.rs",
+    "src/net/sampler.rs",
     "src/net/socket.rs",
 ];
 
