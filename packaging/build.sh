@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The program as it is shipped: one static binary, bit for bit the same wherever the same source is built by the same compiler and C library,
-# and the line tables for its backtraces in a file beside it. Nothing of the folder, the user, the machine or the day goes into it.
+# and the line tables for its backtraces in a file beside it. It keeps the names of its functions, for profiles of the running server (`pprof`). Nothing of the folder, the user, the machine or the day goes into it.
 #
 #   packaging/build.sh [FOLDER]     puts waypost and waypost.debug into FOLDER (target/dist)
 set -euo pipefail
@@ -14,7 +14,7 @@ build=target/shipped
 
 # What static binaries of the C library would load at run time: name services, which want shared libraries of the very same build.
 forbidden='getaddrinfo|getnameinfo|gethostby|getservby|getpwnam|getpwuid|getgrnam|getgrgid|__nss_'
-# Bytes that the stripped program may have.
+# Bytes that the program may have.
 size_max=$((16 * 1024 * 1024))
 
 cargo fetch --quiet --locked --target $triple
@@ -47,7 +47,7 @@ rm -f "$out"/waypost "$out"/waypost.debug
     built=$OLDPWD/$built
     objcopy --only-keep-debug "$built" waypost.debug
     chmod 644 waypost.debug
-    objcopy --strip-all --add-gnu-debuglink=waypost.debug "$built" waypost
+    objcopy --strip-debug --add-gnu-debuglink=waypost.debug "$built" waypost
     chmod 755 waypost
     touch --date="@$SOURCE_DATE_EPOCH" waypost waypost.debug
 )
