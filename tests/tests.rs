@@ -17,6 +17,7 @@ mod operation_answers;
 mod operation_dashboards;
 mod operation_listeners;
 mod operation_pages;
+mod operation_pprof;
 mod operation_process;
 mod operation_rules;
 mod operation_service;

@@ -25,6 +25,7 @@ mod minimal;
 mod multisocket;
 mod nsid;
 mod on;
+mod pprof;
 mod prometheus;
 mod proxyproto;
 mod ready;
@@ -52,6 +53,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &debug::SPEC,
     &ready::SPEC,
     &health::SPEC,
+    &pprof::SPEC,
     &shed::SPEC,
     &prometheus::SPEC,
     &errors::SPEC,
