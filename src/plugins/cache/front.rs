@@ -26,6 +26,9 @@ const SLOTS_MAX: usize = 1 << 15;
 /// Slots that are looked through for one key: as many as share a cache line.
 const WAYS: usize = 4;
 
+/// After so many insertions a thread looks for fronts of caches that are gone.
+const LOOK_FOR_DEAD_AFTER: usize = 64;
+
 /// The part of a store's capacity that may be asked for in vain before a front tells it of a hit again.
 const TOUCH_PART: u64 = 4;
 
@@ -87,15 +90,17 @@ impl Front {
         FRONTS.with_borrow_mut(|fronts| {
             let place = fronts.iter().position(|own| std::ptr::eq(own.of.as_ptr(), Arc::as_ptr(shared)));
             let place = place.unwrap_or_else(|| {
+                // At a reload: what the old configuration's caches held is let go as soon as the new one's are used.
+                let_go_of_dead(fronts);
                 fronts.push(Own { of: Arc::downgrade(shared), front: Self::new(&shared.stores) });
                 fronts.len() - 1
             });
             let front = &mut fronts[place].front;
             front.insert(key, entry);
             front.sweep();
-            if front.hand == 0 {
-                // Caches of configurations that are gone.
-                fronts.retain(|own| own.of.strong_count() > 0);
+            if front.hand.is_multiple_of(LOOK_FOR_DEAD_AFTER) {
+                // Those that had queries in flight at that time.
+                let_go_of_dead(fronts);
             }
         });
     }
@@ -177,6 +182,11 @@ impl Front {
     fn set_of(&self, key: &KeyRef<'_>) -> usize {
         key.hash() as usize & (self.sets.len() - 1)
     }
+}
+
+/// Drops the fronts of caches that are gone.
+fn let_go_of_dead(fronts: &mut Vec<Own>) {
+    fronts.retain(|own| own.of.strong_count() > 0);
 }
 
 const fn tag(key: &KeyRef<'_>) -> u32 {

@@ -75,6 +75,15 @@ fn do_and_cd_are_told_apart_in_the_front() {
 }
 
 #[test]
+fn reloads_leave_no_fronts_behind_however_little_is_asked_between_them() {
+    for _ in 0..5 {
+        let bench = Bench::new("cache front.test", address(60));
+        warm(&bench, "www.front.test");
+        assert_eq!(Front::caches(), 1);
+    }
+}
+
+#[test]
 fn fronts_let_go_of_what_is_gone() {
     let old = Bench::new("cache front.test {\nsuccess 1\ndenial 1\n}", address(60));
     warm(&old, "www.front.test");
