@@ -217,7 +217,7 @@ impl Load {
 /// A sentence.
 pub fn hosts_stream(sockets: usize, pace: Pace) -> Result<Stream, String> {
     let names = Names::from_pattern(HOST_PATTERN, NAMES, TYPE_A)?;
-    Ok(Stream { label: "hosts".into(), names, sockets, pace, expect: Expect::ANSWER, stamped: false })
+    Ok(Stream { label: "hosts".into(), names, sockets, pace, expect: Expect::Answer, stamped: false })
 }
 
 /// Names of the small hosts file at `rate` queries a second for `seconds`, with five seconds to answer: what is asked while a server does
@@ -265,7 +265,11 @@ impl Drop for Scratch {
     }
 }
 
-fn wait_for_answer(server: SocketAddr, name: &str, process: &mut Process) -> Result<(), String> {
+/// Asks `server` for the address of `name` until it answers.
+///
+/// # Errors
+/// A sentence: `process` ended, or there was no answer in time.
+pub fn wait_for_answer(server: SocketAddr, name: &str, process: &mut Process) -> Result<(), String> {
     let mut query = message::query_header(0x5750).to_vec();
     message::push_question(&mut query, &message::name_from_text(name)?, TYPE_A);
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;

@@ -59,20 +59,37 @@ pub enum Pace {
 }
 
 /// How a good answer looks; any other is counted as wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expect {
-    /// The RCODE; none when any will do.
-    pub rcode: Option<u8>,
-    /// Answer records, at least.
-    pub answers_min: u16,
+#[derive(Clone, Copy, Debug)]
+pub enum Expect {
+    /// Any response to the question, whole.
+    Any,
+    /// NOERROR with an answer, whole.
+    Answer,
+    /// What is true of the query and the response to it (whose question was compared already), cut or not.
+    Such(fn(&[u8], &[u8]) -> bool),
 }
 
 impl Expect {
-    /// NOERROR with an answer.
-    pub const ANSWER: Self = Self { rcode: Some(0), answers_min: 1 };
-    /// Any response to the question.
-    pub const ANY: Self = Self { rcode: None, answers_min: 0 };
+    fn is_met(self, query: &[u8], response: &[u8], reply: message::Reply) -> bool {
+        match self {
+            Self::Any => !reply.truncated,
+            Self::Answer => reply.rcode == 0 && reply.answers > 0 && !reply.truncated,
+            Self::Such(is_good) => is_good(query, response),
+        }
+    }
 }
+
+/// A query that was lost or answered wrongly.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    /// When it was sent, from the start of the load.
+    pub sent_at: Duration,
+    /// The RCODE of the wrong answer; none when there was none.
+    pub rcode: Option<u8>,
+}
+
+/// So many failures of a stream are told one by one.
+pub const FAILURES_TOLD_MAX: usize = 10_000;
 
 /// What became of one stream.
 #[derive(Clone)]
@@ -99,6 +116,16 @@ pub struct Outcome {
     pub gso: bool,
     /// Errors of the sockets (port unreachable and such).
     pub socket_errors: u64,
+    /// The first of those that were lost or wrong, at most [`FAILURES_TOLD_MAX`].
+    pub failures: Vec<Failure>,
+}
+
+impl Outcome {
+    fn fail(&mut self, sent_at: u64, rcode: Option<u8>) {
+        if self.failures.len() < FAILURES_TOLD_MAX {
+            self.failures.push(Failure { sent_at: Duration::from_nanos(sent_at), rcode });
+        }
+    }
 }
 
 /// Runs `plan` to its end on this thread.
@@ -274,6 +301,7 @@ impl Crowd {
             latency: Histogram::default(),
             gso,
             socket_errors: 0,
+            failures: Vec::new(),
         };
         let Stream { names, pace, expect, stamped, .. } = stream;
         Ok(Self { clients, names, pace, expect, stamped, gso, outstanding: 0, turn: 0, outcome })
@@ -336,18 +364,18 @@ impl Crowd {
         let now = clock.now();
         let mut freed = 0;
         for number in 0..received {
-            match client.take(batch.datagram(number)) {
+            match client.take(batch.datagram(number), self.expect) {
                 None => self.outcome.strays += 1,
-                Some((sent_at, reply)) => {
+                Some((sent_at, reply, is_good)) => {
                     freed += 1;
                     self.outcome.answered += 1;
                     self.outcome.rcodes[usize::from(reply.rcode)] += 1;
                     let arrived = batch.arrival(number).map_or(now, |stamp| clock.of_stamp(stamp));
                     self.outcome.latency.record(arrived.saturating_sub(sent_at));
-                    let good = self.expect.rcode.is_none_or(|rcode| rcode == reply.rcode)
-                        && reply.answers >= self.expect.answers_min
-                        && !reply.truncated;
-                    self.outcome.wrong += u64::from(!good);
+                    if !is_good {
+                        self.outcome.wrong += 1;
+                        self.outcome.fail(sent_at, Some(reply.rcode));
+                    }
                 }
             }
         }
@@ -360,7 +388,7 @@ impl Crowd {
     /// Gives up queries sent at or before `limit`.
     fn expire(&mut self, limit: u64, sending: bool, now: u64, queries_left: &mut u64) {
         for index in 0..self.clients.len() {
-            let lost = self.clients[index].expire(limit);
+            let lost = self.clients[index].expire(limit, |sent_at| self.outcome.fail(sent_at, None));
             self.outcome.lost += lost as u64;
             self.outstanding -= lost;
             let free = self.clients[index].free.len();
@@ -487,17 +515,20 @@ impl Client {
         &self.queries[start..start + usize::from(self.slots[usize::from(number)].len)]
     }
 
-    /// Frees the slot that `reply` answers: when its query was sent, and what the reply says.
-    fn take(&mut self, reply: &[u8]) -> Option<(u64, message::Reply)> {
-        let id = u16::from_be_bytes([*reply.first()?, *reply.get(1)?]);
+    /// Frees the slot that `response` answers: when its query was sent, what the response says, and whether it is
+    /// the one that is expected.
+    fn take(&mut self, response: &[u8], expect: Expect) -> Option<(u64, message::Reply, bool)> {
+        let id = u16::from_be_bytes([*response.first()?, *response.get(1)?]);
         let number = usize::from(id) & (self.slots.len().next_power_of_two() - 1);
         let slot = *self.slots.get(number)?;
         if !slot.busy || slot.id != id {
             return None;
         }
-        let reply = message::check_reply(self.query(number as u16), reply).ok()?;
+        let query = self.query(number as u16);
+        let reply = message::check_reply(query, response).ok()?;
+        let is_good = expect.is_met(query, response, reply);
         self.release(number);
-        Some((slot.sent_at, reply))
+        Some((slot.sent_at, reply, is_good))
     }
 
     fn release(&mut self, number: usize) {
@@ -506,7 +537,8 @@ impl Client {
         self.outstanding -= 1;
     }
 
-    fn expire(&mut self, limit: u64) -> usize {
+    /// Frees the slots of queries sent at or before `limit`, telling each one's time, and says how many they were.
+    fn expire(&mut self, limit: u64, mut tell: impl FnMut(u64)) -> usize {
         if self.outstanding == 0 {
             return 0;
         }
@@ -514,6 +546,7 @@ impl Client {
         for number in 0..self.slots.len() {
             let slot = &self.slots[number];
             if slot.busy && slot.sent_at <= limit {
+                tell(slot.sent_at);
                 self.release(number);
                 lost += 1;
             }
@@ -560,7 +593,7 @@ mod tests {
             names: Names::from_pattern("host{}.example.", 100, TYPE_A).unwrap(),
             sockets: 4,
             pace,
-            expect: Expect::ANSWER,
+            expect: Expect::Answer,
             stamped: !spin,
         };
         let outcome = run(Plan {

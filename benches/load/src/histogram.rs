@@ -25,6 +25,13 @@ impl Histogram {
         self.max = self.max.max(nanos);
     }
 
+    /// Counts what `other` has counted.
+    pub fn add(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+        self.total += other.total;
+        self.max = self.max.max(other.max);
+    }
+
     /// The smallest bucket bound that `share` (0 to 1) of the durations do not exceed; 0 when there are none.
     pub fn quantile(&self, share: f64) -> u64 {
         let wanted = (self.total as f64 * share).ceil().max(1.0) as u64;

@@ -7,7 +7,8 @@
 //!   bin/upstream   message ── udp
 //! ```
 //!
-//! All unsafe code is in `udp` (batches of datagrams) and `process` (pinning a child, reading its CPU clock).
+//! All unsafe code is in `udp` (batches of datagrams), `tcp` (whence a connection comes), `process` (pinning a child, reading its CPU clock, reaping)
+//! and `netns` (namespaces).
 
 pub mod args;
 pub mod bench;
@@ -23,4 +24,5 @@ pub mod report;
 pub mod scenario;
 pub mod server;
 pub mod table;
+pub mod tcp;
 pub mod udp;

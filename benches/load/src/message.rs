@@ -11,8 +11,14 @@ const CLASS_IN: u16 = 1;
 
 /// An A record for the question's own name: a pointer to offset 12, A, IN, `ttl`, 192.0.2.1.
 pub const fn fixed_answer(ttl: u32) -> [u8; 16] {
+    answer(ttl, [192, 0, 2, 1])
+}
+
+/// An A record for the question's own name with `address`.
+pub const fn answer(ttl: u32, address: [u8; 4]) -> [u8; 16] {
     let [t0, t1, t2, t3] = ttl.to_be_bytes();
-    [0xc0, 0x0c, 0, 1, 0, 1, t0, t1, t2, t3, 0, 4, 192, 0, 2, 1]
+    let [a, b, c, d] = address;
+    [0xc0, 0x0c, 0, 1, 0, 1, t0, t1, t2, t3, 0, 4, a, b, c, d]
 }
 
 /// An OPT record with a size of 1232 bytes and nothing else (RFC 6891 6.1.2).
@@ -62,6 +68,33 @@ pub fn question_end(message: &[u8]) -> Option<usize> {
             return (end <= message.len()).then_some(end);
         }
     }
+}
+
+/// Turns the query at the front of `buffer` into a response of one record, `answer`, and gives its length. A query
+/// whose question is cut is answered FORMERR. There has to be room behind the query.
+pub fn respond(buffer: &mut [u8], len: usize, answer: &[u8]) -> usize {
+    const FORMERR: u8 = 1;
+    if len < HEADER_LEN {
+        return len;
+    }
+    let question_end = question_end(&buffer[..len]);
+    let opt = buffer[11] != 0;
+    buffer[2] |= 0x80;
+    buffer[6..12].fill(0);
+    let Some(mut end) = question_end else {
+        buffer[3] = FORMERR;
+        return len;
+    };
+    buffer[3] = 0x80;
+    buffer[7] = 1;
+    buffer[end..end + answer.len()].copy_from_slice(answer);
+    end += answer.len();
+    if opt {
+        buffer[11] = 1;
+        buffer[end..end + PLAIN_OPT.len()].copy_from_slice(&PLAIN_OPT);
+        end += PLAIN_OPT.len();
+    }
+    end
 }
 
 /// Why a reply is not the answer to a query.

@@ -159,6 +159,13 @@ impl Process {
         self.reader.take().and_then(|reader| reader.join().ok()).unwrap_or(0)
     }
 
+    /// Lets it go: it is not ended when this is dropped, and its end is for [`reap`] to tell. Gives its process ID.
+    pub fn release(self) -> u32 {
+        let id = self.id();
+        mem::forget(self);
+        id
+    }
+
     /// Waits for its end and gives what it wrote, for [`Output::Kept`].
     ///
     /// # Errors
@@ -191,6 +198,27 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A child of this process that ended, or one that was left to this process by a parent that ended (as to the first
+/// of a PID namespace), with how it ended. Not beside a [`Process`], whose end it would take.
+pub fn reap() -> Option<(u32, ExitStatus)> {
+    let mut status = 0;
+    // SAFETY: `status` lives through the call.
+    let id = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    u32::try_from(id).ok().filter(|id| *id > 0).map(|id| (id, ExitStatus::from_raw(status)))
+}
+
+/// Sends `signal` to the process `id`.
+///
+/// # Errors
+/// The kernel's, when there is none.
+pub fn signal(id: u32, signal: libc::c_int) -> io::Result<()> {
+    let Some(id) = libc::pid_t::try_from(id).ok().filter(|id| *id > 1) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    // SAFETY: takes no pointer.
+    if unsafe { libc::kill(id, signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Ends the process `id`, which is no child of ours: SIGTERM, then SIGKILL.

@@ -167,12 +167,12 @@ pub fn cached(rate: u64) -> Result<Stream, String> {
         names,
         sockets: 8,
         pace: Pace::Rate(rate),
-        expect: Expect::ANSWER,
+        expect: Expect::Answer,
         stamped: true,
     })
 }
 
 /// Names never asked before, at `pace`; any response will do.
 pub fn unique(sockets: usize, pace: Pace) -> Result<Stream, String> {
-    bench::unique_stream(sockets, pace, Expect::ANY, 0)
+    bench::unique_stream(sockets, pace, Expect::Any, 0)
 }

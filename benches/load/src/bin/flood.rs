@@ -52,7 +52,7 @@ fn run() -> Result<String, String> {
         (None, Some(rate)) => Pace::Rate(rate),
         _ => return Err("one of --window and --rate is needed".into()),
     };
-    let expect = if args.switch("--any") { Expect::ANY } else { Expect::ANSWER };
+    let expect = if args.switch("--any") { Expect::Any } else { Expect::Answer };
     let sockets = args.value("--sockets")?.unwrap_or(8);
     let mut streams = vec![Stream {
         label: "flood".into(),
@@ -69,7 +69,7 @@ fn run() -> Result<String, String> {
             names: Names::from_file(&file)?,
             sockets: 8,
             pace: Pace::Rate(beside_rate),
-            expect: Expect::ANSWER,
+            expect: Expect::Answer,
             stamped: true,
         });
     }

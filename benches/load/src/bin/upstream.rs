@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use waypost_load::args::Args;
-use waypost_load::message::{self, HEADER_LEN, PLAIN_OPT};
+use waypost_load::message;
 use waypost_load::udp::{self, Aside, Batch, Wait};
 
 /// Replies that wait for their time, at most; newer ones are dropped.
@@ -60,7 +60,7 @@ fn serve() -> Result<(), String> {
         }
         for number in 0..received {
             let (buffer, len) = batch.buffer_mut(number);
-            let len = respond(buffer, len, &answer);
+            let len = message::respond(buffer, len, &answer);
             batch.set_len(number, len);
         }
         if late.is_zero() {
@@ -71,30 +71,4 @@ fn serve() -> Result<(), String> {
             waiting.extend((0..received.min(room)).map(|number| (due, batch.aside(number))));
         }
     }
-}
-
-/// Turns the query at the front of `buffer` into its response and gives the response's length.
-fn respond(buffer: &mut [u8], len: usize, answer: &[u8]) -> usize {
-    const FORMERR: u8 = 1;
-    if len < HEADER_LEN {
-        return len;
-    }
-    let question_end = message::question_end(&buffer[..len]);
-    let opt = buffer[11] != 0;
-    buffer[2] |= 0x80;
-    buffer[6..12].fill(0);
-    let Some(mut end) = question_end else {
-        buffer[3] = FORMERR;
-        return len;
-    };
-    buffer[3] = 0x80;
-    buffer[7] = 1;
-    buffer[end..end + answer.len()].copy_from_slice(answer);
-    end += answer.len();
-    if opt {
-        buffer[11] = 1;
-        buffer[end..end + PLAIN_OPT.len()].copy_from_slice(&PLAIN_OPT);
-        end += PLAIN_OPT.len();
-    }
-    end
 }

@@ -92,7 +92,7 @@ const SILENT_PATIENCE: Duration = Duration::from_secs(6);
 fn random_flood(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
     let (job, _upstream) = bench.whole_job(NAMES, &[])?;
     let running = start(bench, entrant, &job)?;
-    let flood = bench::unique_stream(OUTSTANDING, Pace::Window(1), Expect::ANSWER, 0)?;
+    let flood = bench::unique_stream(OUTSTANDING, Pace::Window(1), Expect::Answer, 0)?;
     let beside = beside()?;
     let outcomes = bench.flood(Load::new(vec![flood, beside], bench.long_seconds))?;
     let (_, peak) = running.memory_mib()?;
@@ -107,7 +107,7 @@ fn random_flood(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
 fn silent(bench: &Bench, entrant: &Entrant, max_concurrent: Option<u32>) -> Result<Vec<f64>, String> {
     let (job, _upstream) = bench.whole_job(NAMES, &["--silent"])?;
     let running = start(bench, entrant, &Job { max_concurrent, ..job })?;
-    let flood = bench::unique_stream(OUTSTANDING, Pace::Rate(SILENT_RATE), Expect::ANY, 0)?;
+    let flood = bench::unique_stream(OUTSTANDING, Pace::Rate(SILENT_RATE), Expect::Any, 0)?;
     let beside = beside()?;
     let load = Load::new(vec![flood, beside], bench.long_seconds);
     let outcomes = bench.flood(Load { timeout: SILENT_PATIENCE, ..load })?;

@@ -213,7 +213,7 @@ fn capacity(bench: &Bench, entrant: &Entrant, sockets: usize, window: usize) -> 
 fn forward_capacity(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
     let _upstream = bench.start_upstream(UPSTREAM, &[])?;
     let running = start_hosts(bench, entrant, &forwarding())?;
-    let stream = bench::unique_stream(OUTSTANDING, Pace::Window(1), Expect::ANSWER, 0)?;
+    let stream = bench::unique_stream(OUTSTANDING, Pace::Window(1), Expect::Answer, 0)?;
     // The upstream needs the core too.
     saturate(bench, running, stream, false)
 }

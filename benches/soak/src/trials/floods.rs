@@ -1,5 +1,7 @@
 //! What clients do to a server.
 
+use std::net::SocketAddr;
+
 use waypost_load::bench::{NAMES, SERVER};
 use waypost_load::flood::{Expect, Pace};
 
@@ -14,7 +16,7 @@ pub(super) const STEADY: Trial = Trial {
         let (job, _upstream) = soak.bench.whole_job(NAMES, &[])?;
         let subject = soak.start(&job)?;
         let mut forwarded = trial::unique(8, Pace::Rate(1000))?;
-        forwarded.expect = Expect::ANSWER;
+        forwarded.expect = Expect::Answer;
         forwarded.label = "forwarded".into();
         let outcomes = soak.load_only(vec![trial::hosts(5000)?, trial::cached(5000)?, forwarded])?;
         finish(subject, Figures::of(&outcomes, 3, "none".into()))
@@ -54,9 +56,10 @@ pub(super) const SLOW_TCP: Trial = Trial {
     run: |soak| {
         let (job, _upstream) = soak.bench.whole_job(NAMES, &[])?;
         let subject = soak.start(&job)?;
+        let SocketAddr::V4(server) = SERVER else { return Err("the server has an IPv4 address".into()) };
         let mut crowd = slow_tcp::Crowd::default();
         let streams = vec![trial::hosts(5000)?, trial::cached(1000)?];
-        let (outcomes, _) = soak.load(streams, slow_tcp::EVERY, |_| crowd.step(SERVER))?;
+        let (outcomes, _) = soak.load(streams, slow_tcp::EVERY, |_| crowd.step(server))?;
         finish(subject, Figures::of(&outcomes, 2, format!("{} slow connections opened", crowd.opened())))
     },
 };
