@@ -158,6 +158,8 @@ async fn answer(
         Some(handler) => {
             let path = head.uri.path().to_owned();
             let query = head.uri.query().unwrap_or_default().to_owned();
+            // A client may have sent many requests at once: the others' turn comes between any two of them.
+            tokio::task::yield_now().await;
             let reply = tokio::select! {
                 biased;
                 reply = handler(Request { path, query }) => reply,

@@ -201,6 +201,42 @@ fn what_takes_long_ends_when_nobody_waits_for_it_and_holds_nobody_up() {
 }
 
 #[test]
+fn a_client_that_sends_many_requests_at_once_does_not_hold_up_another() {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    let handler = at_once(move |request| {
+        noted.lock().unwrap().push(request.query.clone());
+        Reply::text(200, "OK")
+    });
+    let listener = StdListener::bind(any()).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let request = |query: &str| format!("GET /?{query} HTTP/1.1\r\nhost: x\r\n\r\n");
+    let mut streams = [connect(address), connect(address)];
+    streams[0].write_all(request("many").repeat(10).as_bytes()).unwrap();
+    streams[1].write_all(request("one").as_bytes()).unwrap();
+
+    // On one thread, so that who waits for whom is seen.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_stopper, stop) = crate::control::shutdown::stop_channel();
+    let routes = vec![Route { path: "/", handler, ends_at_once: false }];
+    runtime.block_on(async {
+        let socket = connection::Socket::new(tokio::net::TcpListener::from_std(listener).unwrap());
+        tokio::spawn(connection::accept(
+            Arc::new(socket),
+            Arc::new(connection::Routes::from_pointee(routes)),
+            stop,
+        ));
+        while asked.lock().unwrap().len() < 11 {
+            tokio::task::yield_now().await;
+        }
+    });
+    let asked = asked.lock().unwrap();
+    let place = asked.iter().position(|query| query == "one").unwrap();
+    assert!(place < 9, "{asked:?}");
+}
+
+#[test]
 fn over_the_limit_the_newest_connection_is_closed() {
     let runtime = ControlRuntime::start().unwrap();
     let (_listeners, address) = served(&runtime, vec![route("/health", "OK")]);

@@ -6,12 +6,14 @@ mod tests;
 
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::Semaphore;
+
 use self::reports::Reports;
 use crate::chain::{
     Built, Cx, Page, PageAddress, Places, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step, clock,
 };
 use crate::config::{Diagnostic, Directive, Problems};
-use crate::control::http::{Reply, at_once};
+use crate::control::http::Reply;
 use crate::metrics::{self, Gauge, names};
 
 pub(super) const SPEC: PluginSpec = PluginSpec {
@@ -50,10 +52,19 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
         span: directive.span,
         address,
         path: PATH,
-        handler: at_once(|_| Reply::new(200, metrics::CONTENT_TYPE, metrics::render())),
+        handler: Arc::new(|_| Box::pin(show())),
         ends_at_once: false,
     });
     Ok(vec![plugin])
+}
+
+/// One page at a time is made: the control plane has other things to do beside many scrapers, such as showing that the process lives.
+static TURN: Semaphore = Semaphore::const_new(1);
+
+async fn show() -> Reply {
+    // It is never closed, so this is a turn and no error.
+    let _turn = TURN.acquire().await;
+    Reply::new(200, metrics::CONTENT_TYPE, metrics::render())
 }
 
 fn read(directive: &Directive) -> Result<PageAddress, Vec<Diagnostic>> {
