@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   bin/run        scenario ── server, dnsperf ── process ── netns, cpu
-//!   bin/flood      flood ── names, message, histogram ── udp
+//!   bin/flood      flood ── names, message, outcome, histogram ── udp
 //!   bin/bare       message ── udp
 //!   bin/upstream   message ── udp
 //! ```
@@ -19,6 +19,7 @@ pub mod machine;
 pub mod message;
 pub mod names;
 pub mod netns;
+pub mod outcome;
 pub mod process;
 pub mod report;
 pub mod scenario;
