@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -14,13 +15,14 @@ use hyper::header::{ALLOW, CONNECTION, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::{Method, StatusCode};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use super::patient::{Patient, RuntimeTimer};
 use super::{Reply, Request, Route, find};
 use crate::control::shutdown::Stop;
 
-/// Connections that a listener has at a time; those beyond are closed at once. A few scrapers and probes need one each, for a moment.
+/// Connections that a listener has at a time; over it, the one whose client has asked nothing for longest gives way. So whoever keeps
+/// connections open cannot keep a probe out, whose failure ends the process in a cluster.
 pub const CONNECTIONS_MAX: usize = 64;
 
 /// The largest head of a request, bytes; over it the answer is 431.
@@ -71,49 +73,88 @@ impl Socket {
 
 /// Takes connections of `socket` until the task is aborted.
 pub(super) async fn accept(socket: Arc<Socket>, routes: Arc<Routes>, stop: Stop) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut refused = Refused::default();
+    let mut places: Vec<Place> = Vec::with_capacity(CONNECTIONS_MAX);
+    let mut displaced = Displaced::default();
+    let begun = Instant::now();
     loop {
         let Ok(stream) = socket.accept().await else {
             tokio::time::sleep(AFTER_FAILURE).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            refused.one_more(&stream);
-            continue;
-        };
-        let (routes, stop) = (Arc::clone(&routes), stop.clone());
-        tokio::spawn(async move {
-            serve(stream, routes, stop).await;
-            drop(place);
-        });
+        places.retain(|place| !place.task.is_finished());
+        if places.len() >= CONNECTIONS_MAX {
+            let longest = places.iter().enumerate().min_by_key(|(_, place)| place.asked.get());
+            if let Some(at) = longest.map(|(at, _)| at) {
+                places.remove(at).task.abort();
+                displaced.one_more(&stream);
+            }
+            // However many connections wait to be taken, those that were get their turn before the next.
+            tokio::task::yield_now().await;
+        }
+        let asked = Asked::now(begun);
+        let task = tokio::spawn(serve(stream, Arc::clone(&routes), stop.clone(), asked.clone()));
+        places.push(Place { asked, task: task.abort_handle() });
     }
 }
 
-/// Connections that found no place since a line said so.
+/// A connection that is open.
+struct Place {
+    asked: Asked,
+    task: AbortHandle,
+}
+
+/// When a client has last asked something, or connected: nanoseconds since its listener was opened.
+#[derive(Clone)]
+struct Asked {
+    since: Instant,
+    last: Arc<AtomicU64>,
+}
+
+impl Asked {
+    fn now(since: Instant) -> Self {
+        let asked = Self { since, last: Arc::default() };
+        asked.again();
+        asked
+    }
+
+    fn again(&self) {
+        let passed = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.last.store(passed, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+}
+
+/// Connections that had to give way since a line said so.
 #[derive(Default)]
-struct Refused {
+struct Displaced {
     count: u64,
     said: Option<Instant>,
 }
 
-impl Refused {
+impl Displaced {
+    /// One more, for `stream`.
     fn one_more(&mut self, stream: &TcpStream) {
         self.count += 1;
         let now = Instant::now();
         if self.said.is_none_or(|said| now.duration_since(said) >= FULL_AGAIN) {
             let address = stream.local_addr().map_or_else(|_| "HTTP".to_owned(), |a| a.to_string());
             let count = std::mem::take(&mut self.count);
-            tracing::warn!("{address} has {CONNECTIONS_MAX} HTTP connections, its most; refused: {count}");
+            tracing::warn!(
+                "{address} has {CONNECTIONS_MAX} HTTP connections, its most; closed for new ones: {count}"
+            );
             self.said = Some(now);
         }
     }
 }
 
-async fn serve(stream: TcpStream, routes: Arc<Routes>, mut stop: Stop) {
+async fn serve(stream: TcpStream, routes: Arc<Routes>, mut stop: Stop, asked: Asked) {
     let stream = Arc::new(stream);
     let watched = Arc::clone(&stream);
     let service = hyper::service::service_fn(move |request| {
+        asked.again();
         let (routes, stream) = (Arc::clone(&routes), Arc::clone(&watched));
         async move { Ok::<_, Infallible>(answer(&routes, &stream, request).await) }
     });

@@ -120,13 +120,18 @@ fn what_is_no_request_is_refused() {
     assert_eq!(status(&get(address, "/health")), "200");
 }
 
-/// Takes every place of a listener at the same time, each with an answered request; `None` if one was refused.
-fn take_all_places(address: SocketAddr, path: &str) -> Option<Vec<TcpStream>> {
+/// Asks over a connection that stays open; returns whether that was answered.
+fn ask_again(stream: &mut TcpStream, path: &str) -> bool {
+    let sent = stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes());
+    sent.is_ok() && stream.read(&mut [0; 1024]).is_ok_and(|length| length > 0)
+}
+
+/// Takes every place of a listener, each with an answered request.
+fn take_all_places(address: SocketAddr, path: &str) -> Vec<TcpStream> {
     let take = |_| {
         let mut stream = connect(address);
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).ok()?;
-        stream.read(&mut [0; 1024]).ok().filter(|length| *length > 0)?;
-        Some(stream)
+        assert!(ask_again(&mut stream, path));
+        stream
     };
     (0..CONNECTIONS_MAX).map(take).collect()
 }
@@ -139,24 +144,29 @@ fn a_client_that_never_sends_or_never_reads_loses_its_place() {
     let huge = Route { path: "/huge", handler: huge, ends_at_once: false };
     let (_listeners, address) = served(&runtime, vec![huge, route("/health", "OK")]);
     let begun = Instant::now();
-    let held: Vec<TcpStream> = (0..CONNECTIONS_MAX)
-        .map(|n| {
-            let mut stream = connect(address);
-            let sent: &[u8] = match n % 16 {
-                0 => b"GET /huge HTTP/1.1\r\nhost: x\r\n\r\n",
-                1 => b"GET /huge HT",
-                2 => b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n",
-                _ => b"",
-            };
-            stream.write_all(sent).unwrap();
-            stream
-        })
-        .collect();
-    while take_all_places(address, "/health").is_none() {
-        assert!(begun.elapsed() < LONG, "places come back");
+    let requests: [&[u8]; 4] = [
+        b"",
+        b"GET /huge HT",
+        b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /huge HTTP/1.1\r\nhost: x\r\n\r\n",
+    ];
+    let mut held = requests.map(|sent| {
+        let mut stream = connect(address);
+        stream.write_all(sent).unwrap();
+        stream
+    });
+    let [silent @ .., deaf] = &mut held;
+    for stream in silent {
+        // To its end; a reset is one, too.
+        let _ = stream.read_to_end(&mut Vec::new());
+        assert!((PATIENCE..LONG).contains(&begun.elapsed()), "nobody is hurried");
     }
-    assert!(begun.elapsed() >= PATIENCE, "nobody was hurried");
-    drop(held);
+    // What is written to a connection that the other side has closed is answered with a reset.
+    while deaf.write_all(b"\r\n").is_ok() {
+        assert!(begun.elapsed() < LONG, "who does not read is let go");
+        std::thread::yield_now();
+    }
+    assert!(begun.elapsed() >= PATIENCE, "nobody is hurried");
 }
 
 /// Says that it was dropped.
@@ -237,15 +247,33 @@ fn a_client_that_sends_many_requests_at_once_does_not_hold_up_another() {
 }
 
 #[test]
-fn over_the_limit_the_newest_connection_is_closed() {
+fn over_the_limit_whoever_asked_longest_ago_gives_way() {
     let runtime = ControlRuntime::start().unwrap();
     let (_listeners, address) = served(&runtime, vec![route("/health", "OK")]);
-    let mut taken = take_all_places(address, "/health").unwrap();
-    assert_eq!(exchange(address, "GET /health HTTP/1.1\r\nhost: x\r\n\r\n"), "");
-    drop(taken.pop());
-    let begun = Instant::now();
-    while status(&get(address, "/health")) != "200" {
-        assert!(begun.elapsed() < LONG, "the place is free again");
+    let mut taken = take_all_places(address, "/health");
+    assert!(ask_again(&mut taken[0], "/health"), "it asked lately now");
+    for _ in 0..3 {
+        // Each finds the places taken, whoever took them.
+        let mut newest = connect(address);
+        assert!(ask_again(&mut newest, "/health"));
+        taken.push(newest);
+    }
+    for mut gone in taken.drain(1..4) {
+        assert!(!ask_again(&mut gone, "/health"), "three were closed");
+    }
+    for (place, stream) in taken.iter_mut().enumerate() {
+        assert!(ask_again(stream, "/health"), "{place} was not");
+    }
+}
+
+#[test]
+fn a_probe_is_answered_whoever_holds_connections() {
+    let runtime = ControlRuntime::start().unwrap();
+    let (_listeners, address) = served(&runtime, vec![route("/health", "OK")]);
+    let mut held: Vec<TcpStream> = Vec::new();
+    for _ in 0..20 {
+        held.extend((0..CONNECTIONS_MAX / 2).map(|_| connect(address)));
+        assert_eq!(status(&get(address, "/health")), "200");
     }
 }
 
