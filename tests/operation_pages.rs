@@ -195,7 +195,9 @@ fn a_second_interrupt_ends_lameduck_time() {
     server.signal("INT");
     server.wait_for_line("Going into lameduck mode for 1h0m0s");
     server.signal("INT");
-    assert_eq!(server.wait().code(), 2);
+    let ended = server.wait();
+    assert_eq!(ended.code(), 2);
+    assert!(!ended.stdout.contains("panicked") && !ended.stderr.contains("panicked"), "{}", ended.stderr);
 }
 
 #[test]

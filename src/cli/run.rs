@@ -96,7 +96,7 @@ fn start(flags: &Flags, given: Given) -> Result<ExitCode, String> {
         })
     })?;
     log::flush(FLUSH_LIMIT);
-    control.shut_down(Duration::from_millis(100));
+    control.leave();
     Ok(ExitCode::from(code))
 }
 

@@ -4,7 +4,6 @@
 use std::io;
 use std::sync::Mutex;
 use std::thread;
-use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// A multi-threaded tokio runtime of one or two threads.
@@ -40,9 +39,11 @@ impl ControlRuntime {
         self.0.block_on(future)
     }
 
-    /// Ends all tasks at their next await, and waits for work that blocks no longer than `limit`.
-    pub fn shut_down(self, limit: Duration) {
-        self.0.shutdown_timeout(limit);
+    /// Leaves its threads to the end of the process, which is to follow at once. Where that end is forced, a thread may still be waiting for
+    /// the runtime's timer, and would panic if that went away first.
+    #[allow(clippy::mem_forget, reason = "what it owns is the kernel's a moment later")]
+    pub fn leave(self) {
+        std::mem::forget(self.0);
     }
 }
 
@@ -76,7 +77,7 @@ mod tests {
             let _ended = ended;
             std::future::pending::<()>().await;
         });
-        runtime.shut_down(Duration::from_secs(10));
+        drop(runtime);
         assert!(end.recv().is_err(), "the task is gone, and its sender with it");
     }
 }
