@@ -9,7 +9,7 @@
 //! decided by how often they were asked for (TinyLFU): a flood of names that nobody asks for again does not displace the others. Answers leave
 //! when they can no longer be served.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use moka::notification::RemovalCause;
@@ -28,9 +28,44 @@ type Table = moka::sync::Cache<Key, Arc<Entry>, Prehashed>;
 /// Positive answers and denials. Knows nothing of the rest of the configuration but what is said to [`Stores::new`], so that it could
 /// outlive an instance.
 pub(super) struct Stores {
-    success: Table,
-    denial: Table,
+    success: Store,
+    denial: Store,
     policy: Policy,
+}
+
+/// A table that is made when the first answer is kept: empty it takes 40 KiB, and of a thousand blocks few may be asked.
+struct Store {
+    table: OnceLock<Table>,
+    kind: Kind,
+    capacity: u64,
+    policy: Policy,
+}
+
+impl Store {
+    const fn new(kind: Kind, capacity: u64, policy: Policy) -> Self {
+        Self { table: OnceLock::new(), kind, capacity, policy }
+    }
+
+    fn get(&self, key: &KeyRef<'_>) -> Option<Arc<Entry>> {
+        self.table.get()?.get(key)
+    }
+
+    fn insert(&self, key: Key, entry: Arc<Entry>) {
+        self.table.get_or_init(|| table(self.kind, self.capacity, self.policy)).insert(key, entry);
+    }
+
+    fn invalidate(&self, key: &KeyRef<'_>) {
+        if let Some(table) = self.table.get() {
+            table.invalidate(key);
+        }
+    }
+
+    /// Puts the table in order, and says how many answers it has.
+    fn count(&self) -> u64 {
+        let Some(table) = self.table.get() else { return 0 };
+        table.run_pending_tasks();
+        table.entry_count()
+    }
 }
 
 /// What of the configuration decides which answer counts.
@@ -76,8 +111,8 @@ impl Stores {
     /// Stores with room for so many answers of ordinary size.
     pub(super) fn new(success_capacity: u64, denial_capacity: u64, policy: Policy) -> Self {
         Self {
-            success: table(Kind::Success, success_capacity, policy),
-            denial: table(Kind::Denial, denial_capacity, policy),
+            success: Store::new(Kind::Success, success_capacity, policy),
+            denial: Store::new(Kind::Denial, denial_capacity, policy),
             policy,
         }
     }
@@ -132,11 +167,7 @@ impl Stores {
 
     /// Answers of ordinary size that there is room for in each store, or in the smaller one.
     pub(super) fn capacity(&self) -> u64 {
-        [&self.success, &self.denial]
-            .into_iter()
-            .filter_map(|table| table.policy().max_capacity())
-            .min()
-            .unwrap_or(0)
+        self.success.capacity.min(self.denial.capacity)
     }
 
     /// Keeps a positive answer, and forgets the denial if it takes its place.
@@ -167,9 +198,7 @@ impl Stores {
 
     /// How many answers are kept, of each kind. Not for a worker: puts the tables in order first.
     pub(super) fn count(&self) -> (u64, u64) {
-        self.success.run_pending_tasks();
-        self.denial.run_pending_tasks();
-        (self.success.entry_count(), self.denial.entry_count())
+        (self.success.count(), self.denial.count())
     }
 }
 
