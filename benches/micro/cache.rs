@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use waypost::chain::{
-    Block, BlockBuilder, BlockSetup, Cx, Plugin, Query, Response, Router, Setup, Step, clock, driver,
+    Block, BlockBuilder, BlockSetup, Cx, Labels, Plugin, Query, Response, Router, Setup, Step, clock, driver,
+    intern_labels,
 };
 use waypost::config::{Directive, Span, Word};
 use waypost::plugins;
@@ -80,7 +81,7 @@ fn hits(c: &mut Criterion) {
         response.clear();
         query.take_up(wire).expect("a query");
         query.now = now;
-        query.server = router.server;
+        query.labels = intern_labels(Labels { server: router.server, zone: ".", view: "" });
         let block = black_box(&block);
         assert!(driver::run(&router, block, 0, &mut query, &mut response).is_none());
         black_box(response.wire().len());

@@ -9,6 +9,8 @@ use crate::wire::Name;
 /// The chain of one server block, shared by all its zones and listeners.
 pub struct Block {
     pub(super) chain: Box<[Link]>,
+    /// From each place, and from behind the last: the next place whose plugin looks at queries, or the one behind the last.
+    pub(super) downward: Box<[u16]>,
     /// Places of the plugins that look at responses, in chain order.
     pub(super) upward: Box<[u16]>,
     /// The first plugin that looks ahead.
@@ -85,9 +87,14 @@ impl BlockBuilder {
     pub fn build(self) -> Block {
         let upward =
             (0u16..).zip(&self.chain).filter(|(_, link)| link.plugin.sees_responses()).map(|(i, _)| i);
+        let mut downward = vec![self.chain.len() as u16; self.chain.len() + 1];
+        for (place, link) in self.chain.iter().enumerate().rev() {
+            downward[place] = if link.plugin.sees_queries() { place as u16 } else { downward[place + 1] };
+        }
         let ahead = self.chain.iter().find(|link| link.plugin.looks_ahead());
         Block {
             ahead: ahead.map(|link| Arc::clone(&link.plugin)),
+            downward: downward.into(),
             upward: upward.collect(),
             chain: self.chain.into(),
             metadata: self.metadata,

@@ -14,7 +14,12 @@ pub struct Mono(pub u64);
 impl Mono {
     /// The time from `earlier` to this moment; zero if it is not earlier.
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.nanoseconds_since(earlier))
+    }
+
+    /// As [`Self::since`], as a number.
+    pub const fn nanoseconds_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
     }
 }
 

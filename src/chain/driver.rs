@@ -80,6 +80,8 @@ fn descend(
     response: &mut Response,
 ) -> Option<(usize, Later)> {
     loop {
+        // Behind the last place there is nothing to look for.
+        at = block.downward.get(at).map_or(at, |next| usize::from(*next));
         let Some(link) = block.chain.get(at) else {
             let last = block.chain.last().map_or("", |link| link.name);
             response

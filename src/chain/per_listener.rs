@@ -30,7 +30,7 @@ impl<T> PerListener<T> {
 
     /// The value for `query`'s listener and view, made where it is new.
     pub fn of(&self, query: &Query, make: impl Fn(&'static str, &'static str) -> T) -> &T {
-        self.get(query.server, query.view, make)
+        self.get(query.labels.server, query.labels.view, make)
     }
 
     /// The value for `server` and `view`, both of which live as long as the process ([`super::intern()`]); made where it is new.

@@ -17,9 +17,12 @@ use crate::wire::Rcode;
 pub trait Plugin: Send + Sync {
     /// Called on the way down, in the order of the chain. A plugin that lets the query pass says [`Step::Next`]; one that
     /// answers writes into `response`, which is empty, and says [`Step::Respond`].
-    fn on_query(&self, cx: &Cx<'_>, query: &mut Query, response: &mut Response) -> Step;
+    fn on_query(&self, cx: &Cx<'_>, query: &mut Query, response: &mut Response) -> Step {
+        let _ = (cx, query, response);
+        Step::Next
+    }
 
-    /// Called on the way up for each plugin that said [`Step::Next`], last first, if [`Self::sees_responses`]. `response` may be an answer
+    /// Called on the way up for each plugin that was passed, last first, if [`Self::sees_responses`]. `response` may be an answer
     /// ([`super::State::Written`]), a failure that the server will write once everybody has seen it, or a drop.
     fn on_response(&self, cx: &Cx<'_>, query: &mut Query, response: &mut Response) {
         let _ = (cx, query, response);
@@ -35,6 +38,11 @@ pub trait Plugin: Send + Sync {
     /// Whether [`Self::look_ahead`] does anything; asked once, when the chain is built. Only the first such plugin of a chain is asked.
     fn looks_ahead(&self) -> bool {
         false
+    }
+
+    /// Whether [`Self::on_query`] does anything; asked once, when the chain is built. Where it does not, the chain passes by.
+    fn sees_queries(&self) -> bool {
+        true
     }
 
     /// Whether [`Self::on_response`] does anything; asked once, when the chain is built.

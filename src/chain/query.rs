@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Extensions, Metadata, Mono};
+use super::{Extensions, Labels, Metadata, Mono};
 use crate::wire::query::{self as wire_query, Facts, Rejection};
 use crate::wire::{Class, Edns, Flags, Name, NameHasher, Opcode, Rtype, edns, header, size};
 
@@ -42,12 +42,8 @@ pub struct Query {
     pub local: SocketAddr,
     /// When the batch it came in was taken up. Enough for TTLs; for durations read [`super::clock::now`].
     pub now: Mono,
-    /// The listener as metrics name it, such as `dns://:53`.
-    pub server: &'static str,
-    /// The zone of the block that was chosen, such as `example.org.`.
-    pub zone: &'static str,
-    /// The view of the block that was chosen; empty without one.
-    pub view: &'static str,
+    /// The listener, and the zone and view of the block that was chosen: the one copy, see [`super::intern_labels`].
+    pub labels: &'static Labels,
     marks: [u64; MARKS],
     /// What plugins remember with it.
     pub extensions: Extensions,
@@ -72,9 +68,7 @@ impl Default for Query {
             peer: nobody,
             local: nobody,
             now: Mono(0),
-            server: "",
-            zone: "",
-            view: "",
+            labels: &Labels { server: "", zone: "", view: "" },
             marks: [0; MARKS],
             extensions: Extensions::default(),
             metadata: None,

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use super::{Block, Metadata, Query, Report};
+use super::{Block, Labels, Metadata, Query, Report, intern, intern_labels};
 use crate::wire::{Class, Name, NameHasher, Rtype};
 
 /// The routing table of one listener: its zones, and for each the blocks that may serve it (several with views).
 pub struct Router {
     /// The listener as metrics name it, such as `dns://:53`.
     pub server: &'static str,
+    /// Of queries for which no block is chosen yet.
+    nowhere: &'static Labels,
     /// Zones by the hash of their name; equal hashes are told apart by the name.
     zones: HashMap<u64, Vec<Zone>, BuildHasherDefault<Hashed>>,
     /// Label counts of zones that exist, longest first: only these ancestors are looked up.
@@ -28,13 +30,12 @@ pub struct Router {
 /// A zone and its candidates.
 struct Zone {
     name: Name,
-    label: &'static str,
     candidates: Vec<Candidate>,
 }
 
 struct Candidate {
     block: Arc<Block>,
-    view: &'static str,
+    labels: &'static Labels,
     filter: Option<Filter>,
 }
 
@@ -62,6 +63,7 @@ impl Router {
     pub fn new(server: &'static str) -> Self {
         Self {
             server,
+            nowhere: intern_labels(Labels { server, zone: "", view: "" }),
             zones: HashMap::default(),
             depths: Vec::new(),
             root: None,
@@ -77,9 +79,9 @@ impl Router {
         self.other_classes |= block.other_classes;
         self.debug |= block.debug;
         self.stacktrace |= block.stacktrace;
-        let candidate = Candidate { block: Arc::clone(block), view, filter };
-        let make =
-            || Zone { name: zone.clone(), label: super::intern(&zone.to_string()), candidates: Vec::new() };
+        let labels = Labels { server: self.server, zone: intern(&zone.to_string()), view };
+        let candidate = Candidate { block: Arc::clone(block), labels: intern_labels(labels), filter };
+        let make = || Zone { name: zone.clone(), candidates: Vec::new() };
         let entry = if zone.is_root() {
             self.root.get_or_insert_with(make)
         } else {
@@ -111,9 +113,7 @@ impl Router {
 
     /// As [`Self::route`], without counting a reference: the way of a hit.
     pub fn find<'a>(&'a self, query: &mut Query) -> Option<&'a Arc<Block>> {
-        query.server = self.server;
-        query.zone = "";
-        query.view = "";
+        query.labels = self.nowhere;
         if query.qclass() != Class::IN && !self.other_classes {
             return None;
         }
@@ -134,16 +134,16 @@ impl Router {
             if let Some(found) = zone.choose(query) {
                 // A block in which nothing handles queries refuses all of its zone, whatever shorter zone there is.
                 if query.qtype() != Rtype::DS || found.block.is_empty() {
-                    return found.enter(zone, query);
+                    return found.enter(query);
                 }
-                for_ds = Some((found, zone));
+                for_ds = Some(found);
             }
         }
-        if let Some((found, zone)) = for_ds {
-            return found.enter(zone, query);
+        if let Some(found) = for_ds {
+            return found.enter(query);
         }
         let root = self.root.as_ref()?;
-        root.choose(query)?.enter(root, query)
+        root.choose(query)?.enter(query)
     }
 }
 
@@ -158,9 +158,8 @@ impl Zone {
 }
 
 impl Candidate {
-    fn enter(&self, zone: &Zone, query: &mut Query) -> Option<&Arc<Block>> {
-        query.zone = zone.label;
-        query.view = self.view;
+    fn enter(&self, query: &mut Query) -> Option<&Arc<Block>> {
+        query.labels = self.labels;
         // A block in which nothing handles queries refuses them.
         (!self.block.is_empty()).then_some(&self.block)
     }
@@ -196,7 +195,7 @@ mod tests {
     fn check(zones: &[&str], name: &str, qtype: Rtype, want: Option<&str>) {
         let mut query = query(name, qtype);
         let found = router(zones).find(&mut query).is_some();
-        assert_eq!(found.then_some(query.zone), want, "{name} {qtype} in {zones:?}");
+        assert_eq!(found.then_some(query.labels.zone), want, "{name} {qtype} in {zones:?}");
     }
 
     #[test]
@@ -270,7 +269,7 @@ mod tests {
         ] {
             let mut query = query("www.example.org", qtype);
             assert!(router.find(&mut query).is_some());
-            assert_eq!((query.zone, query.view), want);
+            assert_eq!((query.labels.zone, query.labels.view), want);
         }
     }
 

@@ -41,11 +41,11 @@ pub struct Places<'a> {
 /// A listener, a zone and a view, as a query has them and as metrics name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Labels {
-    /// See [`Query::server`].
+    /// The listener as metrics name it, such as `dns://:53`.
     pub server: &'static str,
-    /// See [`Query::zone`].
+    /// The zone of the block that was chosen, such as `example.org.`.
     pub zone: &'static str,
-    /// See [`Query::view`].
+    /// The view of the block that was chosen; empty without one.
     pub view: &'static str,
 }
 

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::{
-    Block, BlockBuilder, BlockSetup, Built, Cx, Failure, Plugin, PluginSpec, Query, Repeat, Response, Router,
-    Setup, Step, driver,
+    Block, BlockBuilder, BlockSetup, Built, Cx, Failure, Labels, Plugin, PluginSpec, Query, Repeat, Response,
+    Router, Setup, Step, driver, intern_labels,
 };
 use crate::config::{Address, Directive, Scheme, SourceMap, Span, Word};
 use crate::wire::{Class, Edns, Name, Rcode, Rtype, Section, edns, header};
@@ -95,8 +95,7 @@ pub fn router(block: &Arc<Block>) -> Arc<Router> {
 pub fn ask(block: &Arc<Block>, query: &mut Query) -> Response {
     let mut response = Response::default();
     let router = router(block);
-    query.server = router.server;
-    query.zone = ".";
+    query.labels = intern_labels(Labels { server: router.server, zone: ".", view: "" });
     let waiting = driver::run(&router, block, 0, query, &mut response);
     assert!(waiting.is_none(), "{} was to be answered at once", query.name());
     response
@@ -106,8 +105,7 @@ pub fn ask(block: &Arc<Block>, query: &mut Query) -> Response {
 pub async fn ask_later(block: &Arc<Block>, query: &mut Query) -> Response {
     let mut response = Response::default();
     let router = router(block);
-    query.server = router.server;
-    query.zone = ".";
+    query.labels = intern_labels(Labels { server: router.server, zone: ".", view: "" });
     if let Some(waiting) = driver::run(&router, block, 0, query, &mut response) {
         driver::resume(&router, Arc::clone(block), waiting, query, &mut response).await;
     }

@@ -1,6 +1,6 @@
 //! From the tree to blocks, chains and listeners: everything but the sockets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crate::chain::capability::Capabilities;
 use crate::chain::{
     Background, Block, BlockBuilder, BlockSetup, EndHook, EventHook, Labels, ListenerWishes, Page,
     PlacedHook, Places, ReloadSettings, Repeat, Report, Router, Setup, Shared, StartHook, intern,
+    intern_labels,
 };
 use crate::config::{
     self, Address, Claim, Config, Diagnostic, Directive, Refused, Scheme, ServerBlock, SourceMap,
@@ -253,30 +254,27 @@ type Place = (Scheme, SocketAddr);
 
 /// Groups the blocks by listener, as CoreDNS does: one for each scheme, local address and port.
 fn listen(built: Vec<Built>, counts_queries: bool, plan: &mut Plan) {
-    let mut routers: BTreeMap<Place, (Router, Vec<String>, Together)> = BTreeMap::new();
+    let mut routers: BTreeMap<Place, (Router, BTreeSet<String>, Together)> = BTreeMap::new();
     for built in built {
         for address in &built.addresses {
             let Address { scheme, zone, .. } = address;
             for local in built.locals(address) {
                 let (router, zones, together) = routers.entry((*scheme, local)).or_insert_with(|| {
-                    (Router::new(intern(&label(*scheme, local))), Vec::new(), Together::default())
+                    (Router::new(intern(&label(*scheme, local))), BTreeSet::new(), Together::default())
                 });
                 together.add(&built.wishes, router.server, &mut plan.warnings);
                 if let Ok(name) = Name::from_text(zone) {
                     router.add(&name, &built.block, "", None);
                 }
-                if !zones.contains(zone) {
-                    zones.push(zone.clone());
-                }
+                zones.insert(zone.clone());
             }
         }
     }
-    for ((scheme, address), (mut router, mut zones, wishes)) in routers {
+    for ((scheme, address), (mut router, zones, wishes)) in routers {
         if counts_queries {
-            let labels = Labels { server: router.server, zone: DROPPED, view: "" };
+            let labels = intern_labels(Labels { server: router.server, zone: DROPPED, view: "" });
             router.dropped = Some(Report::new(labels, &[]));
         }
-        zones.sort();
         for zone in &zones {
             if !banner::is_preferred_syntax(zone) {
                 plan.banner

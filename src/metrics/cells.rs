@@ -55,6 +55,11 @@ pub struct Here {
 }
 
 impl Here {
+    /// Those of no thread.
+    pub const fn nobody() -> Self {
+        Self { cells: None, not_send: PhantomData }
+    }
+
     /// Those of the calling thread.
     #[inline]
     pub fn new() -> Self {
@@ -66,6 +71,59 @@ impl Default for Here {
     fn default() -> Self {
         Self::new()
     }
+}
+
+impl PartialEq for Here {
+    /// Whether both are the cells of one worker; a thread that has none of its own is like no other.
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        matches!((self.cells, other.cells), (Some(a), Some(b)) if std::ptr::eq(a, b))
+    }
+}
+
+/// A cell of one worker. Only the thread that is the worker may add, see [`Here`]; if another does, counts are lost.
+#[derive(Clone, Copy)]
+pub(super) struct OwnCell {
+    cell: &'static AtomicU64,
+    not_send: PhantomData<*const ()>,
+}
+
+impl OwnCell {
+    #[inline]
+    pub(super) fn add(self, amount: u64) {
+        add(self.cell, amount);
+    }
+}
+
+/// Adjacent cells of one worker, as [`OwnCell`].
+#[derive(Clone, Copy)]
+pub(super) struct OwnCells {
+    cells: &'static [AtomicU64],
+    not_send: PhantomData<*const ()>,
+}
+
+impl OwnCells {
+    /// The first.
+    pub(super) fn first(self) -> Option<OwnCell> {
+        self.cells.first().map(|cell| OwnCell { cell, not_send: PhantomData })
+    }
+
+    /// Adds one to the cell at `position`, and `value` to the last. A position that is none adds nothing.
+    #[inline]
+    pub(super) fn add_one_and_sum(self, position: usize, value: u64) {
+        if let [counts @ .., sum] = self.cells
+            && let Some(count) = counts.get(position)
+        {
+            add(count, 1);
+            add(sum, value);
+        }
+    }
+}
+
+/// Adds to a cell that only this thread writes: nothing can come between load and store.
+#[inline]
+fn add(cell: &AtomicU64, amount: u64) {
+    cell.store(cell.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
 }
 
 /// A run of adjacent cells, the same for every worker.
@@ -103,15 +161,19 @@ impl Slots {
         let own = here.cells.and_then(|worker| worker.run(self.0?));
         for (position, amount) in parts {
             match own.and_then(|cells| cells.get(position)) {
-                Some(cell) => {
-                    // Only this thread writes the cell, so nothing can come between load and store.
-                    cell.store(cell.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
-                }
+                Some(cell) => add(cell, amount),
                 None => {
                     shared[position].fetch_add(amount, Ordering::Relaxed);
                 }
             }
         }
+    }
+
+    /// The first `count` cells of the run, which has as many, where they are those of the thread that `here` was asked for; `None` if it has
+    /// none of its own.
+    pub(super) fn own(self, here: Here, count: usize) -> Option<OwnCells> {
+        let cells = here.cells?.run(self.0?)?.get(..count)?;
+        Some(OwnCells { cells, not_send: PhantomData })
     }
 
     /// The sum over all workers and `shared` of cell `position`.

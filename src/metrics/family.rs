@@ -1,6 +1,6 @@
 //! Families (a name with its labels) and the handles of their series.
 
-use super::cells::{Here, Slots};
+use super::cells::{Here, OwnCell, OwnCells, Slots};
 use super::text::{Text, label_text};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -84,9 +84,27 @@ impl Counter {
         self.slots.add_here(here, &*self.shared, [(0, 1)]);
     }
 
+    /// The cell of the worker that `here` was asked for; `None` where the thread is none, or the process has too many series.
+    pub fn own(&self, here: Here) -> Option<OwnCounter> {
+        self.slots.own(here, 1)?.first().map(OwnCounter)
+    }
+
     /// The sum over all threads. For scrapes and tests: visits every worker's cell.
     pub fn get(&self) -> u64 {
         self.slots.sum(&*self.shared, 0)
+    }
+}
+
+/// A counter's cell of one worker: for a worker that counts the same series again and again. It stays the series' for as long as the process
+/// lives. To be used by the thread that is the worker: who keeps it asks whether that is so ([`Here`] says who is who).
+#[derive(Clone, Copy)]
+pub struct OwnCounter(OwnCell);
+
+impl OwnCounter {
+    /// Adds one.
+    #[inline]
+    pub fn inc(self) {
+        self.0.add(1);
     }
 }
 
@@ -94,6 +112,8 @@ impl Counter {
 pub struct GaugeFamily<const N: usize> {
     description: Description<N>,
     series: SeriesMap<N, Held>,
+    /// How often a gauge was asked for since the family is full.
+    full: AtomicU64,
 }
 
 /// A gauge's series, and who keeps it in the family.
@@ -105,7 +125,11 @@ enum Held {
 
 impl<const N: usize> GaugeFamily<N> {
     pub(super) const fn new(name: &'static str, help: &'static str, labels: [&'static str; N]) -> Self {
-        Self { description: Description { name, help, labels }, series: SeriesMap::new() }
+        Self {
+            description: Description { name, help, labels },
+            series: SeriesMap::new(),
+            full: AtomicU64::new(0),
+        }
     }
 
     /// The gauge for these labels; made at zero where it is new, and shown until the process ends. Takes a lock and may
@@ -124,7 +148,10 @@ impl<const N: usize> GaugeFamily<N> {
 
     fn hold(&self, values: [&str; N], how: impl FnOnce(&Gauge) -> Held) -> Gauge {
         let mut series = self.series.lock();
-        if series.len() >= SERIES_PER_FAMILY_MAX {
+        if series.len() < SERIES_PER_FAMILY_MAX {
+            self.full.store(0, Ordering::Relaxed);
+        } else if self.full.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY) {
+            // Not each time: a configuration of more gauges than a family holds asks for every one of them.
             series.retain(|_, held| held.gauge().is_some());
         }
         let key = SeriesMap::key(&series, values);
@@ -238,8 +265,13 @@ impl Histogram {
     /// As [`Self::observe`], on a thread whose cells are looked up already.
     #[inline]
     pub fn observe_here(&self, here: Here, value: u64) {
-        let bucket = self.bounds.iter().take_while(|bound| value > **bound).count();
+        let bucket = bucket(self.bounds, value);
         self.slots.add_here(here, &self.shared, [(bucket, 1), (self.bounds.len() + 1, value)]);
+    }
+
+    /// The cells of the worker that `here` was asked for, as [`Counter::own`] has them.
+    pub fn own(&self, here: Here) -> Option<OwnHistogram> {
+        self.slots.own(here, self.shared.len()).map(OwnHistogram)
     }
 
     /// Counts one time span; for families in [`Unit::Nanoseconds`].
@@ -257,6 +289,24 @@ impl Histogram {
     pub fn sum(&self) -> u64 {
         self.slots.sum(&self.shared, self.bounds.len() + 1)
     }
+}
+
+/// A histogram's cells of one worker, as [`OwnCounter`].
+#[derive(Clone, Copy)]
+pub struct OwnHistogram(OwnCells);
+
+impl OwnHistogram {
+    /// Counts one value, in the [`Unit`] of the family, whose bounds these must be: known when this is compiled, they cost less.
+    #[inline(always)]
+    pub fn observe<const BOUNDS: usize>(self, bounds: &[u64; BOUNDS], value: u64) {
+        self.0.add_one_and_sum(bucket(bounds, value), value);
+    }
+}
+
+/// The place of the first bound that `value` does not exceed. One after the other: nearly all that is counted is small.
+#[inline(always)]
+fn bucket(bounds: &[u64], value: u64) -> usize {
+    bounds.iter().take_while(|bound| value > **bound).count()
 }
 
 struct Description<const N: usize> {
@@ -371,3 +421,5 @@ impl Unit {
 }
 
 const OVERFLOW: &str = "overflow";
+/// A full family looks for gauges that are gone at the first of so many questions.
+const SWEEP_EVERY: u64 = 1024;

@@ -27,8 +27,8 @@ mod text;
 
 pub use cells::{Here, WORKERS_MAX, Worker, enter_worker};
 pub use family::{
-    Counter, CounterFamily, Describe, Gauge, GaugeFamily, Histogram, HistogramFamily, Kind,
-    SERIES_PER_FAMILY_MAX, Unit,
+    Counter, CounterFamily, Describe, Gauge, GaugeFamily, Histogram, HistogramFamily, Kind, OwnCounter,
+    OwnHistogram, SERIES_PER_FAMILY_MAX, Unit,
 };
 pub use registry::{ScrapeHook, before_scrape, render};
 pub use text::CONTENT_TYPE;

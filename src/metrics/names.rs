@@ -132,8 +132,8 @@ families! {
         "Filled-in templates that are no resource records.";
 }
 
-/// 0.25 ms to 8.192 s, doubling.
-const DURATIONS: [u64; 16] = exponential(250_000, 2);
+/// Bounds of the times that queries take, nanoseconds: 0.25 ms to 8.192 s, doubling.
+pub const DURATIONS: [u64; 16] = exponential(250_000, 2);
 /// 0.25 ms to 2.5 s, ten times as long each.
 const HEALTH_DURATIONS: [u64; 5] = exponential(250_000, 10);
 /// 1 ms to 524.288 s, doubling.
@@ -152,7 +152,9 @@ const CLIENT_DURATIONS: [u64; 11] = [
     5_000_000_000,
     10_000_000_000,
 ];
-const SIZES: [u64; 14] = [0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16_000, 32_000, 48_000, 64_000];
+/// Bounds of the sizes of queries and responses, bytes.
+pub const SIZES: [u64; 14] =
+    [0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16_000, 32_000, 48_000, 64_000];
 
 const fn exponential<const COUNT: usize>(first: u64, factor: u64) -> [u64; COUNT] {
     let mut bounds = [first; COUNT];

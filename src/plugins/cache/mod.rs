@@ -108,7 +108,7 @@ impl Plugin for Cache {
         if !shared.config.covers(query.name()) || ttl::is_meta(query) {
             return Step::Next;
         }
-        let series = shared.metrics.of(query.server, query.view);
+        let series = shared.metrics.of(query.labels.server, query.labels.view);
         series.requests.inc();
         let step = Front::with(shared, |front| {
             let hit = front.get(&KeyRef::of(query), query.now, &shared.stores)?;
@@ -137,7 +137,7 @@ impl Plugin for Cache {
         }
         let shared = &self.shared;
         if let Some(examined) = shared.examine(query, response) {
-            let series = shared.metrics.of(query.server, query.view);
+            let series = shared.metrics.of(query.labels.server, query.labels.view);
             let wildcard = query.metadata().and_then(|labels| labels.get(WILDCARD));
             shared.settle(query, response, &examined, series, wildcard);
         }

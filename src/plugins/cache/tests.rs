@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::chain::testing::{self, Answering};
-use crate::chain::{Block, BlockBuilder, Late, Router, State, Transport, driver};
+use crate::chain::{Block, BlockBuilder, Labels, Late, Router, State, Transport, driver, intern_labels};
 use crate::config::Word;
 use crate::wire::{Class, Name, Rcode, Rtype, Section, record};
 
@@ -169,7 +169,7 @@ impl Bench {
     }
 
     fn ask_query(&self, query: &mut Query) -> Answer {
-        (query.server, query.zone) = (self.router.server, ".");
+        query.labels = intern_labels(Labels { server: self.router.server, zone: ".", view: "" });
         let mut response = Response::default();
         let waiting = driver::run(&self.router, &self.block, 0, query, &mut response);
         assert!(waiting.is_none(), "to be answered at once");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step};
+use crate::chain::{Built, Plugin, PluginSpec, Repeat, Setup};
 use crate::config::{Diagnostic, Directive, quote};
 
 pub(super) const SPEC: PluginSpec = PluginSpec {
@@ -55,8 +55,8 @@ fn read(directive: &Directive) -> Result<Duration, Diagnostic> {
 struct Cancel;
 
 impl Plugin for Cancel {
-    fn on_query(&self, _: &Cx<'_>, _: &mut Query, _: &mut Response) -> Step {
-        Step::Next
+    fn sees_queries(&self) -> bool {
+        false
     }
 }
 
@@ -64,7 +64,7 @@ impl Plugin for Cancel {
 mod tests {
     use super::*;
     use crate::chain::testing::{self, Answering};
-    use crate::chain::{BlockBuilder, Late};
+    use crate::chain::{BlockBuilder, Late, Query, Response, Step};
     use crate::wire::{Rcode, Rtype};
 
     #[test]

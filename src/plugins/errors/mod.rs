@@ -9,7 +9,7 @@ mod tests;
 use std::sync::Arc;
 
 use self::consolidate::{Consolidation, Level};
-use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step};
+use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup};
 use crate::config::Diagnostic;
 use crate::log::push_decimal;
 use crate::wire::Rcode;
@@ -41,8 +41,8 @@ struct Errors {
 }
 
 impl Plugin for Errors {
-    fn on_query(&self, _: &Cx<'_>, _: &mut Query, _: &mut Response) -> Step {
-        Step::Next
+    fn sees_queries(&self) -> bool {
+        false
     }
 
     fn on_response(&self, _: &Cx<'_>, query: &mut Query, response: &mut Response) {

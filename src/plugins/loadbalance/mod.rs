@@ -14,10 +14,10 @@ use self::config::Policy;
 use self::dice::Dice;
 use self::order::{Placed, Space};
 use self::weights::{WeightFile, Weights};
-use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step};
+use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup};
 use crate::config::{Cidr, Diagnostic};
 use crate::upstream::Random;
-use crate::wire::{Rcode, Rtype, Section, header};
+use crate::wire::{HEADER_LEN, Rcode, Rtype, Section};
 
 pub(super) const SPEC: PluginSpec = PluginSpec {
     name: "loadbalance",
@@ -70,14 +70,13 @@ impl Desk {
 }
 
 impl Plugin for LoadBalance {
-    fn on_query(&self, _: &Cx<'_>, _: &mut Query, _: &mut Response) -> Step {
-        Step::Next
+    fn sees_queries(&self) -> bool {
+        false
     }
 
     fn on_response(&self, _: &Cx<'_>, query: &mut Query, response: &mut Response) {
-        let [_, answers, authorities, additionals] = header::counts(response.wire());
         // One record has but one order; this is where nearly all answers go.
-        if answers.max(authorities).max(additionals) < 2 {
+        if has_no_order(response.wire()) {
             return;
         }
         let is_answer = response.is_written() && response.rcode() == Some(Rcode::NOERROR);
@@ -131,6 +130,14 @@ impl LoadBalance {
             }
         }
     }
+}
+
+/// Whether no section of `message` has two records: the three counts, which stand next to each other, are looked at together.
+#[inline]
+fn has_no_order(message: &[u8]) -> bool {
+    let Some(&[.., a, b, c, d, e, f, g, h]) = message.first_chunk::<HEADER_LEN>() else { return true };
+    // Behind the number of questions: all bits of each count but the lowest.
+    u64::from_be_bytes([a, b, c, d, e, f, g, h]) & 0xFFFE_FFFE_FFFE == 0
 }
 
 /// What kind of record comes when.

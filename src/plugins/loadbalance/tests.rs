@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::*;
-use crate::chain::{BlockSetup, testing};
-use crate::wire::{Class, Flags, Name, compose, expand, record};
+use crate::chain::{BlockSetup, Step, testing};
+use crate::wire::{Class, Flags, Name, compose, expand, header, record};
 
 const TYPES: [Rtype; 6] = [Rtype::A, Rtype::AAAA, Rtype::MX, Rtype::CNAME, Rtype::TXT, Rtype::SRV];
 

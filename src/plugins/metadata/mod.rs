@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step};
+use crate::chain::{Built, Plugin, PluginSpec, Repeat, Setup};
 use crate::config::{Diagnostic, Directive};
 
 pub(super) const SPEC: PluginSpec = PluginSpec {
@@ -46,8 +46,8 @@ fn refuse_block(directive: &Directive) -> Result<(), Diagnostic> {
 struct PassesOn;
 
 impl Plugin for PassesOn {
-    fn on_query(&self, _: &Cx<'_>, _: &mut Query, _: &mut Response) -> Step {
-        Step::Next
+    fn sees_queries(&self) -> bool {
+        false
     }
 }
 

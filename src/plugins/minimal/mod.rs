@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::chain::{Built, Cx, Failure, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step, clock};
+use crate::chain::{Built, Cx, Failure, Plugin, PluginSpec, Query, Repeat, Response, Setup, clock};
 use crate::config::Diagnostic;
 use crate::wire::Outcome;
 
@@ -23,8 +23,8 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
 struct Minimal;
 
 impl Plugin for Minimal {
-    fn on_query(&self, _: &Cx<'_>, _: &mut Query, _: &mut Response) -> Step {
-        Step::Next
+    fn sees_queries(&self) -> bool {
+        false
     }
 
     fn on_response(&self, _: &Cx<'_>, query: &mut Query, response: &mut Response) {
@@ -45,6 +45,7 @@ impl Plugin for Minimal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::Step;
     use crate::chain::testing::{self, Answering};
     use crate::wire::{Class, Rcode, Rtype, Section, header};
 

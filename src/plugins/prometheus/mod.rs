@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use self::reports::Reports;
 use crate::chain::{
-    Built, Cx, Page, PageAddress, Places, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step, clock,
+    Built, Cx, Page, PageAddress, Places, Plugin, PluginSpec, Query, Repeat, Response, Setup, clock,
 };
 use crate::config::{Diagnostic, Directive, Problems};
 use crate::control::http::Reply;
@@ -130,14 +130,14 @@ impl Prometheus {
 }
 
 impl Plugin for Prometheus {
-    fn on_query(&self, _: &Cx<'_>, _: &mut Query, _: &mut Response) -> Step {
-        Step::Next
+    fn sees_queries(&self) -> bool {
+        false
     }
 
     fn on_response(&self, _: &Cx<'_>, query: &mut Query, response: &mut Response) {
         if let Some(placed) = self.placed.get() {
             // From when the batch was taken up: what a query waited behind others of it is time that its client sees.
-            let took = clock::now().since(query.now);
+            let took = clock::now().nanoseconds_since(query.now);
             placed.reports.count(query, response, took);
         }
     }

@@ -1,9 +1,8 @@
 //! The counts of a block by the labels of its queries, found by the places of the labels' texts: each text is kept once in the process.
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
-use crate::chain::{Labels, Query, Report, Response};
+use crate::chain::{Labels, Query, Report, Response, intern_labels};
 use crate::wire::{Name, Rtype};
 
 /// Open addressing over all labels that the block's queries can have; a report is made when it first counts.
@@ -15,7 +14,7 @@ pub(super) struct Reports {
 }
 
 struct Slot {
-    labels: Labels,
+    labels: &'static Labels,
     report: OnceLock<Box<Report>>,
 }
 
@@ -26,12 +25,12 @@ impl Reports {
         slots.resize_with((2 * labels.len()).next_power_of_two().max(2), || None);
         let mask = slots.len() - 1;
         let mut zones: Vec<(Name, &'static str)> = Vec::new();
-        for labels in labels {
-            let mut at = hash(labels.server, labels.zone) & mask;
-            while slots[at].as_ref().is_some_and(|slot| slot.labels != *labels) {
+        for &labels in labels {
+            let mut at = hash(labels) & mask;
+            while slots[at].as_ref().is_some_and(|slot| *slot.labels != labels) {
                 at = (at + 1) & mask;
             }
-            slots[at].get_or_insert_with(|| Slot { labels: *labels, report: OnceLock::new() });
+            slots[at].get_or_insert_with(|| Slot { labels: intern_labels(labels), report: OnceLock::new() });
             if !zones.iter().any(|(_, zone)| *zone == labels.zone)
                 && let Ok(name) = Name::from_text(labels.zone)
             {
@@ -45,52 +44,51 @@ impl Reports {
         Self { slots: slots.into(), plugins: plugins.into(), zones: zones.into() }
     }
 
-    /// Counts `query` and what became of it under its labels. The zone is the longest of the block's that the name is in, also for DS
-    /// queries, which are routed by their parent's.
+    /// Counts `query` and what became of it in `took` nanoseconds under its labels. The zone is the longest of the block's that the name is
+    /// in, also for DS queries, which are routed by their parent's.
     #[inline]
-    pub(super) fn count(&self, query: &Query, response: &Response, took: Duration) {
-        match self.find(query) {
-            Ok(report) => report.count(query, response, took),
-            Err(labels) => self.count_unknown(labels, query, response, took),
+    pub(super) fn count(&self, query: &Query, response: &Response, took: u64) {
+        let labels = if query.qtype() == Rtype::DS { self.of_longest_zone(query) } else { query.labels };
+        if Report::count_known(labels, query, response, took) {
+            return;
+        }
+        match self.find(*labels) {
+            Some(slot) => slot.report(&self.plugins).count(query, response, took),
+            // Nobody told of them: looks for each series.
+            None => Report::new(labels, &self.plugins).count(query, response, took),
         }
     }
 
-    /// The counts under the labels of `query`, or these labels if nobody told of them.
-    #[inline]
-    fn find(&self, query: &Query) -> Result<&Report, Labels> {
-        let Query { server, mut zone, view, .. } = *query;
-        if query.qtype() == Rtype::DS {
-            let longest = self.zones.iter().find(|(name, _)| query.name().is_under(name.as_bytes()));
-            zone = longest.map_or(zone, |(_, zone)| zone);
-        }
+    fn of_longest_zone(&self, query: &Query) -> &'static Labels {
+        let longest = self.zones.iter().find(|(name, _)| query.name().is_under(name.as_bytes()));
+        let slot = longest.and_then(|&(_, zone)| self.find(Labels { zone, ..*query.labels }));
+        slot.map_or(query.labels, |slot| slot.labels)
+    }
+
+    /// What is kept for these labels; `None` if nobody told of them.
+    fn find(&self, labels: Labels) -> Option<&Slot> {
         let mask = self.slots.len() - 1;
-        let mut at = hash(server, zone);
+        let mut at = hash(labels);
         while let Some(slot) = &self.slots[at & mask] {
-            if same(slot.labels.server, server) && same(slot.labels.zone, zone) && slot.labels.view == view {
-                return Ok(slot.report.get_or_init(|| Box::new(Report::new(slot.labels, &self.plugins))));
+            if *slot.labels == labels {
+                return Some(slot);
             }
             at = at.wrapping_add(1);
         }
-        Err(Labels { server, zone, view })
-    }
-
-    /// Counts by looking for each series.
-    #[cold]
-    fn count_unknown(&self, labels: Labels, query: &Query, response: &Response, took: Duration) {
-        Report::new(labels, &self.plugins).count(query, response, took);
+        None
     }
 }
 
-/// Whether two labels are one text: each is kept once, so that their places tell. Not for the empty one, which is nowhere.
-#[inline]
-fn same(a: &'static str, b: &'static str) -> bool {
-    std::ptr::eq(a.as_ptr(), b.as_ptr())
+impl Slot {
+    fn report(&self, plugins: &[&'static str]) -> &Report {
+        self.report.get_or_init(|| Box::new(Report::new(self.labels, plugins)))
+    }
 }
 
-#[inline]
-fn hash(server: &'static str, zone: &'static str) -> usize {
+/// Texts are kept once, so that their places tell them apart.
+fn hash(labels: Labels) -> usize {
     // Texts lie in pages of their own sizes; the upper half of a product depends on all bits.
-    let mixed = (server.as_ptr() as u64).rotate_left(32) ^ zone.as_ptr() as u64;
+    let mixed = (labels.server.as_ptr() as u64).rotate_left(32) ^ labels.zone.as_ptr() as u64;
     (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize
 }
 
@@ -112,11 +110,9 @@ mod tests {
         let reports = Reports::new(&labels, &[]);
         let mut seen = std::collections::HashSet::new();
         for labels in &labels {
-            let mut query = testing::query("a.test.", Rtype::A);
-            (query.server, query.zone, query.view) = (labels.server, labels.zone, labels.view);
-            let report = reports.find(&query).unwrap();
-            assert!(seen.insert(std::ptr::from_ref(report)), "{labels:?} has another's report");
-            assert!(std::ptr::eq(report, reports.find(&query).unwrap()));
+            let report = std::ptr::from_ref(reports.find(*labels).unwrap().report(&[]));
+            assert!(seen.insert(report), "{labels:?} has another's report");
+            assert!(std::ptr::eq(report, reports.find(*labels).unwrap().report(&[])));
         }
     }
 
@@ -126,22 +122,24 @@ mod tests {
         let zone = |zone| Labels { server, zone: intern(zone), view: "" };
         let labels = [zone("reports-ds.test."), zone("sub.reports-ds.test.")];
         let reports = Reports::new(&labels, &[]);
-        let at = |qtype, zone: &'static str| {
-            let mut query = testing::query("sub.reports-ds.test.", qtype);
-            (query.server, query.zone) = (server, zone);
-            std::ptr::from_ref(reports.find(&query).unwrap())
+        let of = |labels| {
+            let mut query = testing::query("sub.reports-ds.test.", Rtype::DS);
+            query.labels = intern_labels(labels);
+            reports.of_longest_zone(&query)
         };
-        let sub = at(Rtype::A, labels[1].zone);
-        assert_eq!(at(Rtype::DS, labels[0].zone), sub);
-        assert_ne!(at(Rtype::A, labels[0].zone), sub);
+        assert_eq!(of(labels[0]), &labels[1]);
+        assert_eq!(of(labels[1]), &labels[1]);
+        let unknown = Labels { view: "unknown", ..labels[0] };
+        assert_eq!(of(unknown), &unknown);
     }
 
     #[test]
     fn labels_that_nobody_told_of_are_counted_too() {
         let reports = Reports::new(&[], &[]);
         let mut query = testing::query("a.test.", Rtype::A);
-        (query.server, query.zone) = ("dns://:53", "unknown.reports.test.");
-        reports.count(&query, &Response::default(), Duration::ZERO);
+        let labels = Labels { server: "dns://:53", zone: "unknown.reports.test.", view: "" };
+        query.labels = intern_labels(labels);
+        reports.count(&query, &Response::default(), 0);
         let labels = ["dns://:53", "unknown.reports.test.", "", "udp", "1", "A"];
         assert_eq!(crate::metrics::names::DNS_REQUESTS.with(labels).get(), 1);
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::chain::{BlockSetup, Labels, intern, testing};
+use crate::chain::{BlockSetup, Labels, intern, intern_labels, testing};
 use crate::control::http::Request;
 use crate::wire::{Name, Rcode, Rtype};
 
@@ -28,7 +28,7 @@ fn the_queries_of_the_block_are_counted_and_shown() {
     let router = testing::router(&block);
     for qtype in [Rtype::A, Rtype::A, Rtype::TXT] {
         let mut query = testing::query("a.prometheus.test.", qtype);
-        (query.server, query.zone) = (labels[0].server, zone);
+        query.labels = intern_labels(labels[0]);
         let mut response = Response::default();
         assert!(crate::chain::driver::run(&router, &block, 0, &mut query, &mut response).is_none());
         assert_eq!(response.rcode(), Some(Rcode::NOERROR));

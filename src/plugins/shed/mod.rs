@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::chain::{Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step};
+use crate::chain::{Built, Plugin, PluginSpec, Repeat, Setup};
 use crate::config::{Diagnostic, Problems, Scheme};
 
 pub(super) const SPEC: PluginSpec = PluginSpec {
@@ -37,8 +37,8 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
 struct Shed;
 
 impl Plugin for Shed {
-    fn on_query(&self, _: &Cx<'_>, _: &mut Query, _: &mut Response) -> Step {
-        Step::Next
+    fn sees_queries(&self) -> bool {
+        false
     }
 }
 
