@@ -176,6 +176,7 @@ impl Bench {
             log: Log::Read,
             max_concurrent: Some(1000),
             errors: true,
+            ..Job::default()
         };
         Ok((job, upstream))
     }

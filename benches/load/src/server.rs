@@ -6,7 +6,7 @@
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -44,7 +44,14 @@ pub struct Job {
     pub max_concurrent: Option<u32>,
     /// Failures told on standard output, where a server has a setting for it.
     pub errors: bool,
+    /// What operators add: queries counted for Prometheus, on [`METRICS`], and addresses in turn. Of waypost and CoreDNS alone.
+    pub operated: bool,
+    /// For waypost and CoreDNS: this Corefile instead of one made of the rest.
+    pub corefile: Option<String>,
 }
+
+/// Where servers show their metrics.
+pub const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9153);
 
 /// Whether queries are logged, and what becomes of the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,7 +143,8 @@ impl Kind {
         match self {
             Self::Bare => Ok(vec!["--listen".into(), listen.to_string()]),
             Self::Waypost | Self::CoreDns => {
-                Ok(vec!["-conf".into(), write("Corefile", &corefile(job, listen))?])
+                let text = job.corefile.clone().unwrap_or_else(|| corefile(job, listen));
+                Ok(vec!["-conf".into(), write("Corefile", &text)?])
             }
             Self::Dnsmasq => Ok(dnsmasq(job, listen)),
             Self::Unbound => {
@@ -191,6 +199,9 @@ fn corefile(job: &Job, listen: SocketAddr) -> String {
     }
     if job.errors {
         text.push_str("    errors\n");
+    }
+    if job.operated {
+        let _ = writeln!(text, "    prometheus {METRICS}\n    loadbalance");
     }
     text.push_str("}\n");
     text
@@ -327,6 +338,7 @@ mod tests {
             log: Log::Read,
             max_concurrent: Some(1000),
             errors: true,
+            ..Job::default()
         };
         let text = corefile(&job, ([127, 0, 0, 1], 5300).into());
         assert_eq!(

@@ -1,11 +1,14 @@
 //! The scenarios: each is a table of servers that do one job in turn, round after round.
 
+mod blocks;
 mod burden;
 mod size;
 mod steady;
 mod upgrade;
 
-use crate::bench::Bench;
+use std::time::Duration;
+
+use crate::bench::{Bench, Running};
 use crate::server::Kind;
 use crate::table::{Column, Row};
 
@@ -62,9 +65,19 @@ impl Entrant {
     }
 }
 
+/// What `running` has had of the CPU so far.
+fn cpu(running: &Running) -> Result<Duration, String> {
+    running.process.cpu().map_err(|error| format!("its CPU clock: {error}"))
+}
+
 /// All scenarios, in the order of the README.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    steady::SCENARIOS.iter().chain(size::SCENARIOS).chain(burden::SCENARIOS).chain(upgrade::SCENARIOS)
+    steady::SCENARIOS
+        .iter()
+        .chain(size::SCENARIOS)
+        .chain(blocks::SCENARIOS)
+        .chain(burden::SCENARIOS)
+        .chain(upgrade::SCENARIOS)
 }
 
 impl Scenario {

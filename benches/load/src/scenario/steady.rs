@@ -72,7 +72,21 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "cache, 10,000 names, hit, the upstream gone; dnsperf, 200 client sockets",
         entrants: &[BARE, WAYPOST, DNSMASQ, UNBOUND, DNSDIST, RECURSOR, COREDNS],
         columns: COST,
-        measure: cached,
+        measure: |bench, entrant| cached(bench, entrant, false),
+    },
+    Scenario {
+        name: "hosts-operated",
+        title: "hosts, 10,000 names, hit, with prometheus and loadbalance; dnsperf, 200 client sockets",
+        entrants: &[BARE, WAYPOST, COREDNS],
+        columns: COST,
+        measure: |bench, entrant| cost(bench, entrant, &Job { operated: true, ..hosts(bench)? }, 200),
+    },
+    Scenario {
+        name: "cache-operated",
+        title: "cache, 10,000 names, hit, with prometheus and loadbalance; dnsperf, 200 client sockets",
+        entrants: &[BARE, WAYPOST, COREDNS],
+        columns: COST,
+        measure: |bench, entrant| cached(bench, entrant, true),
     },
     Scenario {
         name: "corefile",
@@ -158,8 +172,8 @@ fn cost(bench: &Bench, entrant: &Entrant, job: &Job, clients: usize) -> Result<V
     dnsperf_figures(bench, running, clients)
 }
 
-fn cached(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
-    let job = Job { cache: Some(2 * NAMES as usize), ..forwarding() };
+fn cached(bench: &Bench, entrant: &Entrant, operated: bool) -> Result<Vec<f64>, String> {
+    let job = Job { cache: Some(2 * NAMES as usize), operated, ..forwarding() };
     let upstream = bench.start_upstream(UPSTREAM, &["--ttl", "3600"])?;
     let running = start_hosts(bench, entrant, &job)?;
     warm_up(bench)?;
@@ -185,9 +199,9 @@ fn warm_up(bench: &Bench) -> Result<(), String> {
 }
 
 fn dnsperf_figures(bench: &Bench, running: Running, clients: usize) -> Result<Vec<f64>, String> {
-    let before = cpu(&running)?;
+    let before = super::cpu(&running)?;
     let found = bench.dnsperf(clients)?;
-    let cpu = cpu(&running)? - before;
+    let cpu = super::cpu(&running)? - before;
     let rss = running.memory_mib()?.0;
     let lines = running.process.stop();
     // Those of the warm-up are logged too.
@@ -219,10 +233,10 @@ fn forward_capacity(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String
 }
 
 fn saturate(bench: &Bench, running: Running, stream: Stream, spin: bool) -> Result<Vec<f64>, String> {
-    let before = cpu(&running)?;
+    let before = super::cpu(&running)?;
     let load = Load::new(vec![stream], bench.seconds);
     let outcome = bench.flood(Load { spin, ..load })?.remove(0);
-    let cpu = cpu(&running)? - before;
+    let cpu = super::cpu(&running)? - before;
     let rss = running.memory_mib()?.0;
     running.process.stop();
     Ok(capacity_figures(&outcome, cpu, bench.seconds, rss))
@@ -240,8 +254,4 @@ fn capacity_figures(outcome: &Outcome, cpu: Duration, seconds: u64, rss: f64) ->
         outcome.wrong as f64,
         rss,
     ]
-}
-
-fn cpu(running: &Running) -> Result<Duration, String> {
-    running.process.cpu().map_err(|error| format!("its CPU clock: {error}"))
 }
