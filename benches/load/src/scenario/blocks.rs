@@ -192,7 +192,7 @@ fn reload(bench: &Bench, entrant: &Entrant) -> Result<Vec<f64>, String> {
 /// Names of all blocks, for `seconds`.
 fn load(bench: &Bench, seconds: u64) -> Result<Outcome, String> {
     let names = Names::from_pattern(PATTERN, BLOCKS, TYPE_A)?;
-    let (pace, expect) = (Pace::Rate(RATE), Expect::ANSWER);
+    let (pace, expect) = (Pace::Rate(RATE), Expect::Answer);
     let stream = Stream { label: "blocks".into(), names, sockets: 200, pace, expect, stamped: true };
     Ok(bench.flood(Load { timeout: Duration::from_secs(5), ..Load::new(vec![stream], seconds) })?.remove(0))
 }
