@@ -164,12 +164,10 @@ fn symbols<R: ReadAt + ?Sized>(file: &R, head: &[u8; HEAD_BYTES]) -> Option<Symb
     let names = section(u64::from(u32_at(&entry, 40)))?;
     let (offset, bytes) = (u64_at(&entry, 24), u64_at(&entry, 32));
     offset.checked_add(bytes)?;
-    Some(Symbols {
-        offset,
-        count: (bytes / SYMBOL_BYTES as u64).min(SYMBOLS_MAX),
-        names: u64_at(&names, 24),
-        names_size: u64_at(&names, 32),
-    })
+    let count = (bytes / SYMBOL_BYTES as u64).min(SYMBOLS_MAX);
+    // The first stands for none; a static program whose names were taken away still has that one, in the table for others.
+    (count > 1).then_some(())?;
+    Some(Symbols { offset, count, names: u64_at(&names, 24), names_size: u64_at(&names, 32) })
 }
 
 /// The build ID among `notes`, whose parts begin at multiples of `align`.

@@ -66,11 +66,14 @@ fn what_is_no_program_is_none() {
     let mut of_32_bits = program();
     of_32_bits[4] = 1;
     assert!(Elf::open(of_32_bits.as_slice()).is_none());
-    let mut stripped = program();
-    stripped[0x244] = 0;
-    let elf = Elf::open(stripped.as_slice()).unwrap();
-    assert!(!elf.has_symbols());
-    assert_eq!(elf.functions(&[0x1010]), [None]);
+    // Without a table of symbols, or with one that has none.
+    for (at, byte) in [(0x244, 0), (0x260, 24)] {
+        let mut stripped = program();
+        stripped[at] = byte;
+        let elf = Elf::open(stripped.as_slice()).unwrap();
+        assert!(!elf.has_symbols());
+        assert_eq!(elf.functions(&[0x1010]), [None]);
+    }
 }
 
 /// Reads all that there is to be read, whatever it says.
