@@ -20,11 +20,15 @@ size_max=$((16 * 1024 * 1024))
 cargo fetch --quiet --locked --target $triple
 sources=${CARGO_HOME:-$HOME/.cargo}/registry/src
 flags=("-Ctarget-feature=+crt-static" "-Clink-arg=-Wl,--build-id=sha1" "--remap-path-prefix=$PWD=waypost")
+c_flags="-ffile-prefix-map=$PWD=waypost"
 for registry in "$sources"/*/; do
     flags+=("--remap-path-prefix=${registry%/}=crates")
+    c_flags+=" -ffile-prefix-map=${registry%/}=crates"
 done
 CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}")
 export CARGO_ENCODED_RUSTFLAGS CARGO_INCREMENTAL=0
+# What is written in C and assembly: ring's arithmetic.
+export CFLAGS=$c_flags
 unset RUSTFLAGS
 cargo build --quiet --release --locked --bin waypost --target $triple --target-dir $build
 built=$build/$triple/release/waypost

@@ -12,7 +12,7 @@
 //! server            plugins/*
 //! chain
 //! upstream          config        control
-//! wire   net   metrics   log
+//! wire   net   tls   metrics   log
 //! ```
 //!
 //! ARCHITECTURE.md in the repository says why, and which test holds each rule.
@@ -35,6 +35,8 @@ pub mod net;
 pub mod plugins;
 #[allow(clippy::disallowed_methods, reason = "connections have deadlines")]
 pub mod server;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[allow(clippy::disallowed_methods, reason = "exchanges have deadlines, and IDs are drawn at random")]
 pub mod upstream;
 pub mod wire;

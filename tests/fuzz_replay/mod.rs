@@ -3,6 +3,9 @@
 
 mod mutation;
 
+#[cfg(feature = "tls")]
+#[path = "../../fuzz/properties/certificate.rs"]
+mod certificate;
 #[path = "../../fuzz/properties/corefile.rs"]
 mod corefile;
 #[path = "../../fuzz/properties/hosts_file.rs"]
@@ -72,6 +75,17 @@ const WIRE: &[&[u8]] = &[
     b"\x00\x06\x00\x01",
     b"\x3F",
     b"\x00\x00",
+];
+
+#[cfg(feature = "tls")]
+const DER: &[&[u8]] = &[
+    b"\x06\x03\x55\x1d\x11",
+    b"\xa3",
+    b"\x30\x82",
+    b"\x30\x80",
+    b"\x04",
+    b"\x84\xff\xff\xff\xff",
+    b"\x87\x10",
 ];
 
 const PROXY: &[&[u8]] = &[
@@ -172,6 +186,12 @@ fn configurations_in_toml() {
 #[test]
 fn proxy_headers() {
     replay("proxy_header", PROXY, proxy_header::hold);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn certificates() {
+    replay("certificate", DER, certificate::hold);
 }
 
 #[test]

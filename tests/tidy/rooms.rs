@@ -13,7 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["server", "plugins"],
     &["chain"],
     &["upstream", "config", "control"],
-    &["wire", "net", "metrics", "log"],
+    &["wire", "net", "tls", "metrics", "log"],
 ];
 
 fn row(room: &str) -> Option<usize> {
