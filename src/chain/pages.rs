@@ -1,7 +1,9 @@
-//! Pages over HTTP that a plugin asks for: where, which path, and who answers.
+//! Pages over HTTP that a plugin asks for: where, which path, who answers, and who stands before them.
+
+use std::sync::Arc;
 
 use crate::config::{Diagnostic, Span, Word, split_host_port};
-use crate::control::http::Handler;
+use crate::control::http::{Guard, Handler};
 
 /// A page that a plugin wants served as long as its configuration is. Pages of one address share a listener, whichever blocks and plugins
 /// they come from; the same path of the same plugin is one page, and the first handler counts.
@@ -16,6 +18,8 @@ pub struct Page {
     pub path: &'static str,
     /// Who answers there.
     pub handler: Handler,
+    /// Who stands before all pages of the address: over TLS, for instance. `None`: nobody.
+    pub guard: Option<Arc<dyn Guard>>,
     /// Whether it is gone as soon as the process is told to end (`ready`), while others go on until DNS has ended.
     pub ends_at_once: bool,
 }

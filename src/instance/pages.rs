@@ -1,10 +1,11 @@
 //! Pages over HTTP: from what plugins of all blocks ask for to listeners with routes.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use crate::chain::{Page, PageAddress};
 use crate::config::{Diagnostic, SourceMap, Span};
-use crate::control::http::{Listeners, OpenError, Opened, Route};
+use crate::control::http::{Guard, Listeners, OpenError, Opened, Route, Served};
 use crate::upstream::lookup;
 
 /// The listeners of a configuration.
@@ -17,6 +18,7 @@ pub(super) struct PagePlan {
 
 struct PageListener {
     address: SocketAddr,
+    guard: Option<Arc<dyn Guard>>,
     routes: Vec<PageRoute>,
 }
 
@@ -29,7 +31,8 @@ struct PageRoute {
 /// Joins the pages of all blocks by address.
 ///
 /// # Errors
-/// Pages of different plugins that want the same path of an address.
+/// Pages of different plugins that want the same path of an address, and pages of one address with different guards: whether it speaks TLS and who
+/// may ask is not left to the order of a file.
 pub(super) fn plan(pages: impl IntoIterator<Item = Page>) -> Result<PagePlan, Vec<Diagnostic>> {
     let mut plan = PagePlan::default();
     let mut conflicts = Vec::new();
@@ -43,10 +46,28 @@ pub(super) fn plan(pages: impl IntoIterator<Item = Page>) -> Result<PagePlan, Ve
         };
         let known = plan.listeners.iter().position(|listener| listener.address == address);
         let at = known.unwrap_or_else(|| {
-            plan.listeners.push(PageListener { address, routes: Vec::new() });
+            let guard = page.guard.clone();
+            plan.listeners.push(PageListener { address, guard, routes: Vec::new() });
             plan.listeners.len() - 1
         });
-        let routes = &mut plan.listeners[at].routes;
+        let PageListener { guard, routes, .. } = &mut plan.listeners[at];
+        let is_same =
+            guard.as_ref().map(|guard| guard.name()) == page.guard.as_ref().map(|guard| guard.name());
+        if let Some(other) = routes.first().filter(|_| !is_same) {
+            let who = |guard: Option<&Arc<dyn Guard>>| {
+                guard.map_or_else(|| "plain HTTP".to_owned(), |guard| format!("'tls {}'", guard.name()))
+            };
+            let (there, here) = (who(guard.as_ref()), who(page.guard.as_ref()));
+            let what =
+                format!("'{}' is served there with {there}, and {} wants {here}", other.plugin, page.path);
+            conflicts.push(
+                Diagnostic::bare(page.span, what)
+                    .note(other.span, "here")
+                    .help("pages of one address have the same 'tls FILE', or none; choose another address for one of them")
+                    .in_plugin(page.plugin),
+            );
+            continue;
+        }
         match routes.iter().find(|other| other.route.path == page.path) {
             Some(other) if other.plugin == page.plugin => {}
             Some(other) => conflicts.push(
@@ -81,7 +102,8 @@ impl PagePlan {
     /// Serves this plan's pages and no others.
     pub(super) fn serve(self, listeners: &mut Listeners, opened: Opened) {
         let routes = |listener: PageListener| {
-            (listener.address, listener.routes.into_iter().map(|page| page.route).collect())
+            let routes = listener.routes.into_iter().map(|page| page.route).collect();
+            (listener.address, Served { routes, guard: listener.guard })
         };
         listeners.serve(self.listeners.into_iter().map(routes), opened);
     }
@@ -160,6 +182,7 @@ mod tests {
             address: PageAddress::split(address).unwrap(),
             path,
             handler: at_once(|_| Reply::text(200, "")),
+            guard: None,
             ends_at_once: false,
         }
     }

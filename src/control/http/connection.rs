@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{ALLOW, CONNECTION, HeaderName, HeaderValue};
+use hyper::header::{ALLOW, AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::{Method, StatusCode};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 use super::patient::{Patient, RuntimeTimer};
-use super::{Reply, Request, Route, find};
+use super::watched::Watched;
+use super::{Admission, Guard, Reply, Request, Served, Stream, find};
 use crate::control::shutdown::Stop;
 
 /// Connections that a listener has at a time; over it, the one whose client has asked nothing for longest gives way. So whoever keeps
@@ -32,6 +33,7 @@ pub const HEAD_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
 
 /// How long a client may take to send a request, to send the next one on the same connection, and to read a response: CoreDNS's limits.
+/// A handshake of TLS has as long.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a listener that is full says so.
@@ -41,7 +43,7 @@ const FULL_AGAIN: Duration = Duration::from_secs(60);
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// What is served on a listener; a reload exchanges it.
-pub(super) type Routes = ArcSwap<Vec<Route>>;
+pub(super) type Shown = ArcSwap<Served>;
 
 /// A listening socket that can be closed at once, whoever waits for its connections.
 pub(super) struct Socket(Mutex<Option<TcpListener>>);
@@ -72,7 +74,7 @@ impl Socket {
 }
 
 /// Takes connections of `socket` until the task is aborted.
-pub(super) async fn accept(socket: Arc<Socket>, routes: Arc<Routes>, stop: Stop) {
+pub(super) async fn accept(socket: Arc<Socket>, shown: Arc<Shown>, stop: Stop) {
     let mut places: Vec<Place> = Vec::with_capacity(CONNECTIONS_MAX);
     let mut displaced = Displaced::default();
     let begun = Instant::now();
@@ -92,7 +94,7 @@ pub(super) async fn accept(socket: Arc<Socket>, routes: Arc<Routes>, stop: Stop)
             tokio::task::yield_now().await;
         }
         let asked = Asked::now(begun);
-        let task = tokio::spawn(serve(stream, Arc::clone(&routes), stop.clone(), asked.clone()));
+        let task = tokio::spawn(take(stream, Arc::clone(&shown), stop.clone(), asked.clone()));
         places.push(Place { asked, task: task.abort_handle() });
     }
 }
@@ -150,13 +152,38 @@ impl Displaced {
     }
 }
 
-async fn serve(stream: TcpStream, routes: Arc<Routes>, mut stop: Stop, asked: Asked) {
-    let stream = Arc::new(stream);
-    let watched = Arc::clone(&stream);
+/// Where the requests of a connection come from.
+struct Origin {
+    /// Who took it up.
+    guard: Option<Arc<dyn Guard>>,
+    /// The connection, if its client's going can be seen on it: over TLS, who goes says so in what looks like one more request.
+    watched: Option<Arc<TcpStream>>,
+    asked: Asked,
+}
+
+/// Takes up a connection as the listener's guard has it, and answers its requests.
+async fn take(stream: TcpStream, shown: Arc<Shown>, stop: Stop, asked: Asked) {
+    let guard = shown.load().guard.clone();
+    let (stream, watched): (Box<dyn Stream>, _) = match &guard {
+        None => {
+            let stream = Arc::new(stream);
+            (Box::new(Watched(Arc::clone(&stream))), Some(stream))
+        }
+        Some(guard) => match tokio::time::timeout(PATIENCE, Arc::clone(guard).take(stream)).await {
+            Ok(Some(stream)) => (stream, None),
+            // Why a client did not get through its guard has told.
+            _ => return,
+        },
+    };
+    serve(stream, shown, Arc::new(Origin { guard, watched, asked }), stop).await;
+}
+
+/// Answers the requests on `stream`.
+async fn serve(stream: Box<dyn Stream>, shown: Arc<Shown>, origin: Arc<Origin>, mut stop: Stop) {
     let service = hyper::service::service_fn(move |request| {
-        asked.again();
-        let (routes, stream) = (Arc::clone(&routes), Arc::clone(&watched));
-        async move { Ok::<_, Infallible>(answer(&routes, &stream, request).await) }
+        origin.asked.again();
+        let (shown, origin) = (Arc::clone(&shown), Arc::clone(&origin));
+        async move { Ok::<_, Infallible>(answer(&shown.load_full(), &origin, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(RuntimeTimer)
@@ -175,21 +202,66 @@ async fn serve(stream: TcpStream, routes: Arc<Routes>, mut stop: Stop, asked: As
 }
 
 /// Waits until the client has closed the connection, or its side of it.
-async fn gone(stream: &TcpStream) {
-    if let Ok(1..) = stream.peek(&mut [0]).await {
-        // It has sent more, behind which its going could not be seen.
-        std::future::pending().await
+async fn gone(watched: Option<&TcpStream>) {
+    if let Some(stream) = watched
+        && !matches!(stream.peek(&mut [0]).await, Ok(1..))
+    {
+        return;
     }
+    // It has sent more, behind which its going could not be seen.
+    std::future::pending().await
 }
 
 async fn answer(
-    routes: &Routes,
-    stream: &TcpStream,
+    served: &Served,
+    origin: &Origin,
     request: hyper::Request<Incoming>,
 ) -> hyper::Response<Whole> {
     let (head, body) = request.into_parts();
-    let handler = find(&routes.load(), head.uri.path()).map(|route| Arc::clone(&route.handler));
-    let mut response = match handler {
+    let taken_by = origin.guard.as_ref();
+    // A reload has brought another guard: what that one would not have taken up goes no further.
+    let is_of_another = match (taken_by, &served.guard) {
+        (Some(old), Some(new)) => !Arc::ptr_eq(old, new),
+        (old, new) => old.is_some() || new.is_some(),
+    };
+    let is_secure = |guard: Option<&Arc<dyn Guard>>| guard.is_some_and(|guard| guard.is_secure());
+    let mut response = if is_secure(served.guard.as_ref()) && !is_secure(taken_by) {
+        response_of(Reply::text(400, PLAIN_TO_TLS))
+    } else {
+        let admission = match &served.guard {
+            None => Admission::default(),
+            Some(guard) => {
+                let authorization = head.headers.get(AUTHORIZATION).map(|value| value.as_bytes().to_vec());
+                Arc::clone(guard).admit(authorization).await
+            }
+        };
+        let mut response = match admission.refusal {
+            Some(reply) => response_of(reply),
+            None => page(served, origin, &head).await,
+        };
+        for (name, value) in admission.headers {
+            // What a page says of itself goes first, as with the handlers of Go.
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().entry(name).or_insert(value);
+            }
+        }
+        response
+    };
+    if is_of_another || !body.is_end_stream() {
+        // Nobody reads a body, so what comes next on the connection could not be told from it.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// What the page that `head` asks for says.
+async fn page(
+    served: &Served,
+    origin: &Origin,
+    head: &hyper::http::request::Parts,
+) -> hyper::Response<Whole> {
+    let handler = find(&served.routes, head.uri.path()).map(|route| Arc::clone(&route.handler));
+    match handler {
         None => response_of(Reply::not_found()),
         Some(_) if head.method != Method::GET && head.method != Method::HEAD => {
             let mut response = response_of(Reply::text(405, "Method Not Allowed\n"));
@@ -205,16 +277,11 @@ async fn answer(
                 biased;
                 reply = handler(Request { path, query }) => reply,
                 // Nobody waits for what is being made.
-                () = gone(stream) => Reply::text(400, "the client has closed its side\n"),
+                () = gone(origin.watched.as_deref()) => Reply::text(400, "the client has closed its side\n"),
             };
             response_of(reply)
         }
-    };
-    if !body.is_end_stream() {
-        // Nobody reads it, so what comes next on the connection could not be told from it.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response
 }
 
 fn response_of(reply: Reply) -> hyper::Response<Whole> {
@@ -228,6 +295,9 @@ fn response_of(reply: Reply) -> hyper::Response<Whole> {
     }
     response
 }
+
+/// In Go's words.
+pub(super) const PLAIN_TO_TLS: &str = "Client sent an HTTP request to an HTTPS server.\n";
 
 /// A body in one piece.
 struct Whole(Option<Bytes>);

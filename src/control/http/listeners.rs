@@ -13,8 +13,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::connection::{self, Routes, Socket};
-use super::{Reply, Route, at_once};
+use super::connection::{self, Shown, Socket};
+use super::{Reply, Served, at_once};
 use crate::control::shutdown::{Stopper, stop_channel};
 use crate::net::inherited::{self, Form};
 use crate::net::socket;
@@ -63,7 +63,7 @@ struct Listener {
     socket: Arc<Socket>,
     /// The same once more, for a successor.
     spare: Option<OwnedFd>,
-    routes: Arc<Routes>,
+    shown: Arc<Shown>,
     accepting: AbortHandle,
     stopper: Stopper,
 }
@@ -125,16 +125,21 @@ impl Listeners {
         self.open.keys().any(overlaps) || inherited::overlap(address)
     }
 
-    /// Serves exactly `wanted` from now on: on sockets that stay, the next request is answered by the new routes; those in `opened` begin
-    /// to be served; what is not wanted any more is closed once its requests are answered.
-    pub fn serve(&mut self, wanted: impl IntoIterator<Item = (SocketAddr, Vec<Route>)>, mut opened: Opened) {
+    /// Serves exactly `wanted` from now on: on sockets that stay, the next request is answered by the new routes and the next connection taken up
+    /// by the new guard; those in `opened` begin to be served; what is not wanted any more is closed once its requests are answered.
+    pub fn serve<S: Into<Served>>(
+        &mut self,
+        wanted: impl IntoIterator<Item = (SocketAddr, S)>,
+        mut opened: Opened,
+    ) {
         let mut left = std::mem::take(&mut self.open);
-        for (address, routes) in wanted {
+        for (address, served) in wanted {
+            let served = served.into();
             if let Some(listener) = left.remove(&address) {
-                listener.routes.store(Arc::new(routes));
+                listener.shown.store(Arc::new(served));
                 self.open.insert(address, listener);
             } else if let Some(socket) = opened.0.remove(&address) {
-                match self.start(socket, routes) {
+                match self.start(socket, served) {
                     Ok(listener) => drop(self.open.insert(address, listener)),
                     Err(error) => tracing::error!("{}", OpenError { address, source: error }),
                 }
@@ -142,30 +147,30 @@ impl Listeners {
         }
     }
 
-    fn start(&self, socket: std::net::TcpListener, routes: Vec<Route>) -> io::Result<Listener> {
+    fn start(&self, socket: std::net::TcpListener, served: Served) -> io::Result<Listener> {
         let _runtime = self.control.enter();
         socket.set_nonblocking(true)?;
         let spare = Some(socket.try_clone()?.into());
         let socket = Arc::new(Socket::new(TcpListener::from_std(socket)?));
-        let routes = Arc::new(ArcSwap::from_pointee(routes));
+        let shown = Arc::new(ArcSwap::from_pointee(served));
         let (stopper, stop) = stop_channel();
         let accepting = self
             .control
-            .spawn(connection::accept(Arc::clone(&socket), Arc::clone(&routes), stop))
+            .spawn(connection::accept(Arc::clone(&socket), Arc::clone(&shown), stop))
             .abort_handle();
-        Ok(Listener { socket, spare, routes, accepting, stopper })
+        Ok(Listener { socket, spare, shown, accepting, stopper })
     }
 
     /// The process was told to end: closes listeners whose routes all end at once; on the others those routes answer 503 from now on.
     pub fn begin_end(&mut self) {
         let ending = at_once(|_| Reply::text(503, "Shutting down"));
         self.open.retain(|_, listener| {
-            let mut routes = listener.routes.load().to_vec();
-            let stays = routes.iter().any(|route| !route.ends_at_once);
-            for route in routes.iter_mut().filter(|route| route.ends_at_once) {
+            let mut served = Served::clone(&listener.shown.load());
+            let stays = served.routes.iter().any(|route| !route.ends_at_once);
+            for route in served.routes.iter_mut().filter(|route| route.ends_at_once) {
                 route.handler = Arc::clone(&ending);
             }
-            listener.routes.store(Arc::new(routes));
+            listener.shown.store(Arc::new(served));
             stays
         });
     }

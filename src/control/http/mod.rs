@@ -1,9 +1,10 @@
 //! Pages over HTTP/1.1 for probes, scrapers and people: what `health`, `ready`, `prometheus` and `pprof` show.
 //!
 //! ```text
-//!  Listeners (listeners.rs)   one for each address; apply exchanges routes, sockets stay
+//!  Listeners (listeners.rs)   one for each address; apply exchanges what is served, sockets stay
 //!    └─ accept, at most CONNECTIONS_MAX at a time (connection.rs, with its limits in time: patient.rs)
-//!         └─ Route: path ─▶ Handler ─▶ Reply
+//!         └─ Guard, if there is one (guard.rs): TLS (secure.rs), who may ask
+//!              └─ Route: path ─▶ Handler ─▶ Reply
 //! ```
 //!
 //! Everything is bounded: connections, the size of a request's head, and how long a client may take to send or to read. Requests have
@@ -11,10 +12,14 @@
 
 mod connection;
 mod fetch;
+mod guard;
 mod listeners;
 mod patient;
+#[cfg(feature = "tls")]
+mod secure;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +27,10 @@ use std::sync::Arc;
 
 pub use connection::{CONNECTIONS_MAX, HEAD_BYTES_MAX, PATIENCE};
 pub use fetch::{Fetched, get};
+pub use guard::{Admission, Admitting, Guard, Served, Stream, Taking};
 pub use listeners::{Listeners, OpenError, Opened};
+#[cfg(feature = "tls")]
+pub use secure::secure;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

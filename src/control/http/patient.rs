@@ -2,74 +2,72 @@
 
 use std::future::Future;
 use std::io;
-use std::net::Shutdown;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Read, ReadBufCursor, Sleep, Timer, Write};
-use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Stream;
 
 /// A stream that fails once a response could not be written for `limit`, counted from when the client's window was first full: one that
 /// reads a byte now and then does not hold its place.
 pub(super) struct Patient {
-    stream: Arc<TcpStream>,
+    stream: Box<dyn Stream>,
     limit: Duration,
     waiting: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Patient {
-    pub(super) fn new(stream: Arc<TcpStream>, limit: Duration) -> Self {
+    pub(super) fn new(stream: Box<dyn Stream>, limit: Duration) -> Self {
         Self { stream, limit, waiting: None }
     }
-}
 
-impl Read for Patient {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut cursor: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut space = [0; READ_BYTES];
-        let length = space.len().min(cursor.remaining());
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read(&mut space[..length]) {
-                Ok(read) => {
-                    cursor.put_slice(&space[..read]);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-}
-
-impl Write for Patient {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        while let Poll::Ready(ready) = self.stream.poll_write_ready(cx) {
-            ready?;
-            match self.stream.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
+    /// What came of writing; an error if it has been waited for too long.
+    fn bounded<T>(&mut self, cx: &mut Context<'_>, came: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if came.is_ready() {
+            return came;
         }
         let limit = self.limit;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
+}
 
-    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Called once all bytes are with the kernel.
+impl Read for Patient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut space = [0; READ_BYTES];
+        let length = space.len().min(cursor.remaining());
+        let mut buffer = ReadBuf::new(&mut space[..length]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        cursor.put_slice(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.bounded(cx, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What TLS has made of them may still wait here.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        ready!(self.bounded(cx, flushed))?;
+        // All bytes are with the kernel.
         self.waiting = None;
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.stream).shutdown(Shutdown::Write))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.bounded(cx, shut)
     }
 }
 

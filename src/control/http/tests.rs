@@ -234,7 +234,7 @@ fn a_client_that_sends_many_requests_at_once_does_not_hold_up_another() {
         let socket = connection::Socket::new(tokio::net::TcpListener::from_std(listener).unwrap());
         tokio::spawn(connection::accept(
             Arc::new(socket),
-            Arc::new(connection::Routes::from_pointee(routes)),
+            Arc::new(connection::Shown::from_pointee(routes.into())),
             stop,
         ));
         while asked.lock().unwrap().len() < 11 {
@@ -337,7 +337,7 @@ fn one_address_and_all_share_a_port_of_ours() {
     let (mut listeners, one) = served(&runtime, Vec::new());
     let all: SocketAddr = SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), one.port());
     let opened = listeners.open([any()]).unwrap();
-    listeners.serve([], opened);
+    listeners.serve::<Vec<Route>>([], opened);
     for wanted in [vec![one, all], vec![all], vec![one], vec![all, one]] {
         let opened = listeners.open(wanted.iter().copied()).unwrap();
         let routes = |address: &SocketAddr| if *address == one { "one" } else { "all" };

@@ -39,6 +39,7 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
         address,
         path: PATH,
         handler: at_once(|_| Reply::text(200, "OK")),
+        guard: None,
         ends_at_once: false,
     });
     if let Some(time) = lameduck.positive().filter(|time| !time.is_zero()) {

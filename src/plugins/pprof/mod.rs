@@ -48,6 +48,7 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
             address: address.clone(),
             path,
             handler,
+            guard: None,
             ends_at_once: false,
         });
     }

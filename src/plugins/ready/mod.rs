@@ -35,6 +35,7 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
         address,
         path: PATH,
         handler: at_once(move |_| shown.reply()),
+        guard: None,
         ends_at_once: true,
     });
     setup.block.when_placed.push(Box::new(move |places| {
