@@ -21,6 +21,8 @@ mod operation_pprof;
 mod operation_process;
 mod operation_rules;
 mod operation_service;
+#[cfg(feature = "tls")]
+mod operation_tls;
 mod operation_upgrade;
 mod packages;
 mod reload;

@@ -9,6 +9,8 @@ mod lines;
 pub(crate) mod message;
 pub(crate) mod netns;
 mod peer;
+#[cfg(feature = "tls")]
+pub(crate) mod pki;
 mod ports;
 pub(crate) mod prometheus;
 mod release;

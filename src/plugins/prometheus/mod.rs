@@ -3,6 +3,8 @@
 mod reports;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod web;
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,8 +14,8 @@ use self::reports::Reports;
 use crate::chain::{
     Built, Cx, Page, PageAddress, Places, Plugin, PluginSpec, Query, Repeat, Response, Setup, clock,
 };
-use crate::config::{Diagnostic, Directive, Problems};
-use crate::control::http::Reply;
+use crate::config::{Diagnostic, Directive, Problems, Word};
+use crate::control::http::{Guard, Reply};
 use crate::metrics::{self, Gauge, names};
 
 pub(super) const SPEC: PluginSpec = PluginSpec {
@@ -41,7 +43,8 @@ const PORT: u16 = 9153;
 
 fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
     let directive = setup.directives[0];
-    let address = read(directive)?;
+    let (address, web) = read(directive)?;
+    let guard = web.map(|file| open(setup, file)).transpose()?;
     names::BUILD_INFO.with([env!("CARGO_PKG_VERSION"), REVISION, COMPILER]).set(1.0);
     let plugin = Arc::new(Prometheus::default());
     let placed = Arc::clone(&plugin);
@@ -53,6 +56,7 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
         address,
         path: PATH,
         handler: Arc::new(|_| Box::pin(show())),
+        guard,
         ends_at_once: false,
     });
     Ok(vec![plugin])
@@ -67,13 +71,29 @@ async fn show() -> Reply {
     Reply::new(200, metrics::CONTENT_TYPE, metrics::render())
 }
 
-fn read(directive: &Directive) -> Result<PageAddress, Vec<Diagnostic>> {
+/// What stands before the page, as the web configuration `file` has it.
+#[cfg(feature = "tls")]
+fn open(setup: &mut Setup<'_>, file: &Word) -> Result<Arc<dyn Guard>, Vec<Diagnostic>> {
+    let (web, warnings) = web::open(file)?;
+    warnings.into_iter().for_each(|warning| setup.warn(warning));
+    Ok(web)
+}
+
+#[cfg(not(feature = "tls"))]
+fn open(_: &mut Setup<'_>, file: &Word) -> Result<Arc<dyn Guard>, Vec<Diagnostic>> {
+    let error = file.error("this waypost was built without TLS");
+    Err(vec![error.help("build it with the feature 'tls', which is on by default; or leave the line out")])
+}
+
+/// The address, and the web configuration if one is named.
+fn read(directive: &Directive) -> Result<(PageAddress, Option<&Word>), Vec<Diagnostic>> {
     let mut problems = Problems::default();
     let mut address = PageAddress::new(HOST, PORT);
     if let Some(Some(word)) = problems.keep(directive.optional_arg()) {
         address = problems.keep(PageAddress::parse(word)).unwrap_or(address);
     }
     let mut tls: Option<&Directive> = None;
+    let mut web = None;
     for option in directive.options() {
         match option.name.as_str() {
             // There is no runtime of Go here of which to show more.
@@ -81,8 +101,8 @@ fn read(directive: &Directive) -> Result<PageAddress, Vec<Diagnostic>> {
             "tls" => {
                 if let Some(first) = tls {
                     problems.push(option.error("tls block already specified").note(first.span, "here"));
-                } else if problems.keep(option.one_arg()).is_some() {
-                    tls = Some(option);
+                } else if let Some(file) = problems.keep(option.one_arg()) {
+                    (tls, web) = (Some(option), Some(file));
                 }
             }
             name => {
@@ -91,13 +111,7 @@ fn read(directive: &Directive) -> Result<PageAddress, Vec<Diagnostic>> {
             }
         }
     }
-    if let Some(tls) = tls {
-        problems.push(
-            tls.error("waypost does not serve metrics over TLS yet")
-                .help("listen on localhost:9153, or let a proxy that speaks TLS stand before the page"),
-        );
-    }
-    problems.finish(address)
+    problems.finish((address, web))
 }
 
 /// Counts the queries of its block.
