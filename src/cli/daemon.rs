@@ -205,8 +205,7 @@ impl Daemon {
             }
         };
         let outcome = match outcome {
-            Ok(successor) => {
-                let id = successor.id();
+            Ok((successor, id)) => {
                 // Said by who is the service still: of others the manager takes no word.
                 notifier.main_process(id);
                 successor.take_over(reload).await.map(|()| id)
@@ -302,8 +301,11 @@ pub(super) async fn or_ended<T>(
     }
 }
 
-/// Starts the program anew, and waits until it serves.
-async fn start_successor(running: &Running, program: &io::Result<Program>) -> Result<Successor, String> {
+/// Starts the program anew, and waits until it serves, as the process of the ID that is returned.
+async fn start_successor(
+    running: &Running,
+    program: &io::Result<Program>,
+) -> Result<(Successor, u32), String> {
     let program =
         program.as_ref().map_err(|error| format!("which program this is cannot be told: {error}"))?;
     if std::process::id() == 1 {
@@ -312,8 +314,8 @@ async fn start_successor(running: &Running, program: &io::Result<Program>) -> Re
         );
     }
     let mut successor = Successor::start(program, &running.sockets(), running.read_once()).await?;
-    successor.ready(SUCCESSOR_LIMIT).await?;
-    Ok(successor)
+    let id = successor.ready(SUCCESSOR_LIMIT).await?;
+    Ok((successor, id))
 }
 
 /// Runs `hooks` and stops `running`, while still listening for signals that want it faster.

@@ -50,6 +50,9 @@ struct Given {
 /// Serves until a signal ends it.
 #[allow(clippy::print_stderr, reason = "errors at start go to the terminal")]
 pub(super) fn run(flags: &Flags) -> ExitCode {
+    if Predecessor::pass_on() {
+        return ExitCode::SUCCESS;
+    }
     // Before anything is opened, and before standard input is read.
     let given = Given {
         program: Program::of_this_process(),

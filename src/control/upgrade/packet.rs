@@ -29,6 +29,8 @@ pub(super) enum Packet {
     Text(Vec<u8>),
     /// All was given.
     Over,
+    /// The new process understands, and has this ID.
+    Started(u32),
     /// The new process serves.
     Ready,
     /// The new process cannot serve, and why.
@@ -48,6 +50,7 @@ impl Packet {
             Self::Sockets(purposes) => with(b'S', purposes.join("\n").as_bytes()),
             Self::Text(text) => with(b'T', text),
             Self::Over => with(b'O', &[]),
+            Self::Started(id) => with(b'I', &id.to_be_bytes()),
             Self::Ready => with(b'R', &[]),
             Self::Failed(why) => with(b'F', &why.as_bytes()[..why.len().min(TEXT_BYTES_MAX)]),
             Self::TakeOver { reload } => with(b'C', &[u8::from(*reload)]),
@@ -61,6 +64,7 @@ impl Packet {
             b'S' => Self::Sockets(std::str::from_utf8(rest).ok()?.lines().map(str::to_owned).collect()),
             b'T' => Self::Text(rest.to_owned()),
             b'O' => Self::Over,
+            b'I' => Self::Started(u32::from_be_bytes(rest.try_into().ok()?)),
             b'R' => Self::Ready,
             b'F' => Self::Failed(String::from_utf8_lossy(rest).into_owned()),
             b'C' => Self::TakeOver { reload: *rest.first()? != 0 },
@@ -116,6 +120,7 @@ mod tests {
             Packet::Sockets(vec!["dns://[::]:53 udp".into(), "dns://[::]:53 tcp".into()]),
             Packet::Text(vec![0, 255, b'\n']),
             Packet::Over,
+            Packet::Started(77),
             Packet::Ready,
             Packet::Failed("Corefile:1 - Error".into()),
             Packet::TakeOver { reload: true },
@@ -125,7 +130,7 @@ mod tests {
         let long = Packet::Failed("é".repeat(BYTES_MAX)).encode();
         assert_eq!(long.len(), BYTES_MAX);
         assert!(Packet::decode(&long).is_some(), "a letter that is cut in two does no harm");
-        for bad in [&b""[..], b"?", b"W123", b"S\xff", b"C"] {
+        for bad in [&b""[..], b"?", b"W123", b"S\xff", b"I", b"C"] {
             assert_eq!(Packet::decode(bad), None, "{bad:?}");
         }
     }

@@ -3,11 +3,13 @@
 use std::env;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use socket2::{Domain, Socket, Type};
 
-use super::VARIABLE;
 use super::packet::{Channel, Packet, VERSION};
+use super::{PASS_ON, TAKE_OVER, VARIABLE};
 use crate::net::{inherited, rights};
 
 /// Bytes of text that a predecessor may hand on; no configuration is so large.
@@ -19,6 +21,22 @@ pub struct Predecessor {
 }
 
 impl Predecessor {
+    /// Starts this program once more in place of this process, if that is what a predecessor wants of it: then this process is to end, and the new one,
+    /// which takes over, is nobody's child but the service manager's. Where no process can be started, this one takes over itself, as
+    /// whose child is of less weight.
+    pub fn pass_on() -> bool {
+        if env::var_os(VARIABLE).is_none_or(|wanted| wanted != PASS_ON) || !is_channel(&io::stdin()) {
+            return false;
+        }
+        let mut arguments = env::args_os();
+        // The very program of this process, whatever stands in its place by now.
+        let mut command = Command::new("/proc/self/exe");
+        if let Some(name) = arguments.next() {
+            command.arg0(name);
+        }
+        command.args(arguments).env(VARIABLE, TAKE_OVER).spawn().is_ok()
+    }
+
     /// The channel to the predecessor, if this process was started by one. Standard input is `/dev/null` from here on then. To be asked for before anything reads
     /// standard input.
     ///
@@ -50,7 +68,10 @@ impl Predecessor {
                 return Err("the old process ended before it had handed over".into());
             };
             match packet {
-                Packet::Welcome(VERSION) => is_welcome = true,
+                Packet::Welcome(VERSION) => {
+                    is_welcome = true;
+                    channel.send(&Packet::Started(std::process::id()), &[]).await.map_err(broken)?;
+                }
                 Packet::Welcome(version) => {
                     let why = format!(
                         "the old process hands over in version {version}, this takes version {VERSION}"

@@ -7,17 +7,19 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use super::VARIABLE;
 use super::packet::{Channel, Packet, TEXT_BYTES_MAX, VERSION};
+use super::{PASS_ON, VARIABLE};
+use crate::net::kill;
 use crate::net::rights::DESCRIPTORS_MAX;
 
 /// What a service manager says to the process it has started, and to that one alone.
-const OF_THIS_PROCESS: &[&str] = &["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
+const OF_THIS_PROCESS: &[&str] =
+    &["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
 
 /// How long a process that has closed the channel may take to end by itself, so that its exit code is known.
 const END_LIMIT: Duration = Duration::from_secs(1);
@@ -58,7 +60,7 @@ impl Program {
         for variable in OF_THIS_PROCESS {
             command.env_remove(variable);
         }
-        command.args(arguments).env(VARIABLE, "1");
+        command.args(arguments).env(VARIABLE, PASS_ON);
         command.stdin(Stdio::from(OwnedFd::from(channel)));
         command.spawn()
     }
@@ -66,7 +68,10 @@ impl Program {
 
 /// A process that is to take over from this one. If it is dropped before it has, it is killed.
 pub struct Successor {
+    /// Starts the process that takes over, and ends.
     child: Child,
+    /// That process's ID, once it has said so and as long as it has the channel.
+    id: Option<u32>,
     channel: Channel,
     has_taken_over: bool,
 }
@@ -91,7 +96,7 @@ impl Successor {
         theirs.set_nonblocking(true).map_err(cannot)?;
         let channel = Channel::over(ours.into()).map_err(cannot)?;
         let child = program.start(theirs).map_err(cannot)?;
-        let mut successor = Self { child, channel, has_taken_over: false };
+        let mut successor = Self { child, id: None, channel, has_taken_over: false };
         match successor.give(sockets, read_once).await {
             Ok(()) => Ok(successor),
             Err(error) => Err(successor.explain(Some(error)).await),
@@ -115,24 +120,44 @@ impl Successor {
         self.channel.send(&Packet::Over, &[]).await
     }
 
-    /// Its process ID.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Waits until it serves, no longer than `limit`.
+    /// Waits until it serves, no longer than `limit`; returns its process ID.
     ///
     /// # Errors
     /// A sentence saying why it does not.
-    pub async fn ready(&mut self, limit: Duration) -> Result<(), String> {
-        match tokio::time::timeout(limit, self.channel.receive()).await {
-            Ok(Ok(Some((Packet::Ready, _)))) => Ok(()),
-            Ok(Ok(Some((Packet::Failed(why), _)))) => Err(why),
-            Ok(Ok(Some(_))) => Err("the new process says what was not asked".into()),
-            Ok(Ok(None)) => Err(self.explain(None).await),
-            Ok(Err(error)) => Err(self.explain(Some(error)).await),
-            Err(_) => Err(format!("the new process does not serve after {} s", limit.as_secs())),
+    pub async fn ready(&mut self, limit: Duration) -> Result<u32, String> {
+        tokio::time::timeout(limit, self.hear())
+            .await
+            .unwrap_or_else(|_| Err(format!("the new process does not serve after {} s", limit.as_secs())))
+    }
+
+    async fn hear(&mut self) -> Result<u32, String> {
+        loop {
+            match (self.channel.receive().await, self.id) {
+                (Ok(Some((Packet::Started(id), _))), None) => self.id = Some(id),
+                (Ok(Some((Packet::Ready, _))), Some(id)) => {
+                    // Without its parent it is the service manager's child, which that one looks at when it is told of it.
+                    self.end().await;
+                    return Ok(id);
+                }
+                (Ok(Some((Packet::Failed(why), _))), _) => return Err(why),
+                (Ok(Some(_)), _) => return Err("the new process says what was not asked".into()),
+                (Ok(None), _) => return Err(self.explain(None).await),
+                (Err(error), _) => return Err(self.explain(Some(error)).await),
+            }
         }
+    }
+
+    /// Waits a moment for the end of the child; how it ended, if it did.
+    async fn end(&mut self) -> Option<ExitStatus> {
+        let end = tokio::time::timeout(END_LIMIT, async {
+            loop {
+                if let Ok(Some(status)) = self.child.try_wait() {
+                    return status;
+                }
+                tokio::time::sleep(END_LOOKS).await;
+            }
+        });
+        end.await.ok()
     }
 
     /// Leaves it all that comes from now on, a reload too if there is one to do.
@@ -151,18 +176,13 @@ impl Successor {
 
     /// Why the channel has ended, in words.
     async fn explain(&mut self, error: Option<io::Error>) -> String {
-        let end = tokio::time::timeout(END_LIMIT, async {
-            loop {
-                if let Ok(Some(status)) = self.child.try_wait() {
-                    return status;
-                }
-                tokio::time::sleep(END_LOOKS).await;
-            }
-        });
-        match (end.await, error) {
-            (Ok(status), _) => format!("the new process ended: {status}"),
-            (Err(_), Some(error)) => format!("the new process does not listen: {error}"),
-            (Err(_), None) => "the new process is no waypost that takes over".into(),
+        if self.id.take().is_some() {
+            return "the new process ended before it served; it may have said why in the log".into();
+        }
+        match (self.end().await, error) {
+            (Some(status), _) => format!("the new process ended: {status}"),
+            (None, Some(error)) => format!("the new process does not listen: {error}"),
+            (None, None) => "the new process is no waypost that takes over".into(),
         }
     }
 }
@@ -170,9 +190,12 @@ impl Successor {
 impl Drop for Successor {
     fn drop(&mut self) {
         if !self.has_taken_over {
-            // Both fail only if it has ended already.
+            // All fail only if there is none any more.
             let _ = self.child.kill();
             let _ = self.child.wait();
+            if let Some(id) = self.id {
+                let _ = kill::end(id);
+            }
         }
     }
 }
