@@ -129,8 +129,10 @@ fn what_has_come_to_the_old_process_is_finished_by_it() {
     // Accepted for sure, by the old process.
     assert_eq!(addresses(&quiet.ask(&query("soon.test.", RecordType::A))).len(), 1);
     upstream.wait_for(2);
-    server.upgrade();
+    let (old, new) = (server.pid(), server.upgrade());
     server.wait_for_line("[INFO] Upgrade finished");
+    let status = std::fs::read_to_string(format!("/proc/{new}/status")).unwrap();
+    assert!(!status.contains(&format!("\nPPid:\t{old}\n")), "it is the child of who watches over services");
     assert_eq!(addresses(&ask(server.address(), &query("new.test.", RecordType::A))).len(), 1);
     upstream.open_gate();
     for answer in [udp.receive(), tcp.receive()] {
@@ -179,6 +181,51 @@ fn a_successor_that_cannot_serve_leaves_the_old_one_in_service() {
     server.wait_for_line("started anew");
     assert!(knows_one_name(server.address()));
     server.stop();
+}
+
+/// The process that is to take over from a server of a copy, once there is one.
+fn successor_of(server: &Lineage) -> u32 {
+    let program = std::path::PathBuf::from(server.dir().join("waypost"));
+    let mut found = None;
+    eventually("there is a successor", || {
+        let ids = std::fs::read_dir("/proc").unwrap().flatten();
+        found = ids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(|id| {
+            let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+            std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|exe| exe == program)
+                && environment.split(|&byte| byte == 0).any(|line| line == b"WAYPOST_UPGRADE=take over")
+        });
+        found.is_some()
+    });
+    found.expect("it was found")
+}
+
+#[test]
+fn a_successor_that_hangs_does_not_stay() {
+    let mut server = of_a_copy(ONE_NAME);
+    let dir = Arc::clone(server.dir());
+    // Where nobody ever writes, so that reading it never begins.
+    dir.remove("Corefile");
+    assert!(Command::new("mkfifo").arg(dir.join("Corefile")).status().unwrap().success());
+    let upgrade = server.begin_upgrade();
+    let successor = successor_of(&server);
+    sh(r#"kill -KILL "$1""#, &[&successor.to_string()]);
+    let (code, text) = server.outcome(upgrade);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("the new process ended before it served"), "{text}");
+    assert!(knows_one_name(server.address()));
+    // It ends with who has started it, in whichever way that ends.
+    for signal in ["TERM", "KILL"] {
+        let mut server = of_a_copy(ONE_NAME);
+        let dir = Arc::clone(server.dir());
+        dir.remove("Corefile");
+        assert!(Command::new("mkfifo").arg(dir.join("Corefile")).status().unwrap().success());
+        let upgrade = server.begin_upgrade();
+        successor_of(&server);
+        server.signal(signal);
+        assert_eq!(server.outcome(upgrade).0, 1);
+        // Both have the pipe.
+        server.wait_for_end();
+    }
 }
 
 #[test]

@@ -83,7 +83,18 @@ fn start(flags: &Flags, given: Given) -> Result<ExitCode, String> {
             None => (None, None),
         };
         let pidfile = || flags.pidfile.as_deref().map(PidFile::write);
-        let daemon = match begin(flags, program, signals, &control, text).await {
+        let beginning = begin(flags, program, signals, &control, text);
+        let begun = match &predecessor {
+            Some(predecessor) => tokio::select! {
+                begun = beginning => begun,
+                // It may be that what is to be read never comes.
+                _ = predecessor.has_left() => {
+                    return Err("the process that started this one does not wait for it any more: ending".into());
+                }
+            },
+            None => beginning.await,
+        };
+        let daemon = match begun {
             Ok(Ok(daemon)) => daemon,
             Ok(Err(code)) => return Ok(code),
             Err(error) => {

@@ -176,10 +176,12 @@ impl Successor {
 
     /// Why the channel has ended, in words.
     async fn explain(&mut self, error: Option<io::Error>) -> String {
-        if self.id.take().is_some() {
-            return "the new process ended before it served; it may have said why in the log".into();
-        }
+        // The child of one that has passed on has ended well. That one is gone, as it has the channel no more.
+        self.id = None;
         match (self.end().await, error) {
+            (Some(status), _) if status.success() => {
+                "the new process ended before it served; its log may say why".into()
+            }
             (Some(status), _) => format!("the new process ended: {status}"),
             (None, Some(error)) => format!("the new process does not listen: {error}"),
             (None, None) => "the new process is no waypost that takes over".into(),
