@@ -9,6 +9,9 @@ cd "$(dirname "$0")/.."
 need dpkg-deb:dpkg lowdown:lowdown readelf:binutils
 
 out=${1:-target/dist}
+# Whom to write to about the package: who gives it to others says so, in the variables of Debian's own tools. The project has no address yet,
+# and no one else's is to get its mail, so by itself it names one that cannot be.
+maintainer="${DEBFULLNAME:-waypost maintainers} <${DEBEMAIL:-waypost@packages.invalid}>"
 revision=$version-1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -38,7 +41,7 @@ zip "$out/third-party-licenses.txt" "$doc/third-party-licenses.txt.gz"
 zip README.md "$doc/README.md.gz"
 zip CHANGELOG.md "$doc/changelog.gz"
 printf 'waypost (%s) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' "$revision" \
-    "$(sed -n 's/^Maintainer: //p' packaging/debian/control)" "$(date --utc --rfc-email --date="@$SOURCE_DATE_EPOCH")" > "$work/changelog"
+    "$maintainer" "$(date --utc --rfc-email --date="@$SOURCE_DATE_EPOCH")" > "$work/changelog"
 zip "$work/changelog" "$doc/changelog.Debian.gz"
 put packaging/debian/lintian-overrides "$root/usr/share/lintian/overrides/waypost"
 
@@ -50,7 +53,7 @@ ln -s waypost "$debug/usr/share/doc/waypost-dbgsym"
 # control ROOT FIELDS: what dpkg reads, of the fields on standard input.
 control() {
     mkdir -p "$1/DEBIAN"
-    { sed "s/@VERSION@/$revision/"; echo "Installed-Size: $(du --summarize --apparent-size --block-size=1K --exclude=DEBIAN "$1" | cut -f1)"; } > "$1/DEBIAN/control"
+    { fields=$(cat) && fields=${fields//@VERSION@/"$revision"} && echo "${fields//@MAINTAINER@/"$maintainer"}"; echo "Installed-Size: $(du --summarize --apparent-size --block-size=1K --exclude=DEBIAN "$1" | cut -f1)"; } > "$1/DEBIAN/control"
     (cd "$1" && find . -path ./DEBIAN -prune -o -type f -printf '%P\n' | sort | xargs md5sum > DEBIAN/md5sums)
 }
 # What is linked statically, in the words of Debian's policy; the version of another distribution's C library says nothing there.
@@ -65,7 +68,7 @@ Package: waypost-dbgsym
 Version: @VERSION@
 Architecture: amd64
 Auto-Built-Package: debug-symbols
-Maintainer: $(sed -n 's/^Maintainer: //p' packaging/debian/control)
+Maintainer: @MAINTAINER@
 Depends: waypost (= @VERSION@)
 Section: debug
 Priority: optional
