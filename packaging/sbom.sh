@@ -13,7 +13,10 @@ mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-cargo metadata --locked --format-version 1 --filter-platform x86_64-unknown-linux-gnu > "$work/metadata.json"
+triple=x86_64-unknown-linux-gnu
+cargo metadata --locked --format-version 1 --filter-platform $triple > "$work/metadata.json"
+# What is linked: the metadata are of everything that is built, and so have parts and features in them that only tests want.
+cargo tree --locked --quiet --target $triple --edges normal,no-proc-macro --prefix none --format '{p}' > "$work/linked"
 # The checksums of Cargo.lock by package, as JSON.
 awk -F'"' '
     /^name = /     { name = $2 }
@@ -24,17 +27,20 @@ rust=$(rustc --version | cut -d' ' -f2)
 # Whose C library it is, and which.
 glibc=$(dpkg-query --show --showformat='${source:Version}' libc6-dev 2>/dev/null || ldd --version | sed -n '1s/.* //p')
 
-jq --sort-keys --slurpfile checksums "$work/checksums.json" --arg rust "$rust" --arg glibc "$glibc" \
+jq --sort-keys --rawfile linked "$work/linked" --slurpfile checksums "$work/checksums.json" --arg rust "$rust" --arg glibc "$glibc" \
     --arg revision "$WAYPOST_REVISION" --arg time "$(date --utc --date="@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)" '
     # Older crates write their alternatives with a slash.
     def licenses: if .license then [{expression: (.license | gsub("/"; " OR "))}] else [] end;
-    def purl: "pkg:cargo/\(.name)@\(.version)";
+    # As package URLs want it: a plus sign of a version is escaped, a colon is not.
+    def escaped: @uri | gsub("%3A"; ":");
+    def purl: "pkg:cargo/\(.name)@\(.version | escaped)";
     (.packages | map({key: .id, value: .}) | from_entries) as $packages
     | .resolve.root as $root
+    | ($linked | split("\n") | map({key: (split(" ")[0:2] | join(" ")), value: true}) | from_entries) as $is_linked
     # Of each package those that are linked to it: neither for tests nor for build scripts, and no macros, which run in the compiler.
     | (.resolve.nodes | map({key: .id, value: [
         .deps[] | select(any(.dep_kinds[]; .kind == null)) | .pkg
-        | select(any($packages[.].targets[].kind[]; . == "proc-macro") | not)
+        | select($packages[.] | $is_linked["\(.name) v\(.version)"])
       ]}) | from_entries) as $links
     | {seen: [$root], next: [$root]}
     | until(.next == []; .seen as $seen
@@ -42,9 +48,9 @@ jq --sort-keys --slurpfile checksums "$work/checksums.json" --arg rust "$rust" -
         | {seen: ($seen + .), next: .})
     | [.seen[] | select(. != $root) | $packages[.]] | sort_by(.name, .version) as $crates
     | ($packages[$root] | purl) as $self
+    | "pkg:deb/debian/glibc@\($glibc | escaped)" as $glibc_purl
     | [
-        {type: "library", name: "glibc", version: $glibc, "bom-ref": "pkg:deb/debian/glibc@\($glibc)",
-         purl: "pkg:deb/debian/glibc@\($glibc)", licenses: [{expression: "LGPL-2.1-or-later"}]},
+        {type: "library", name: "glibc", version: $glibc, "bom-ref": $glibc_purl, purl: $glibc_purl, licenses: [{expression: "LGPL-2.1-or-later"}]},
         {type: "library", name: "rust-std", version: $rust, "bom-ref": "pkg:generic/rust-std@\($rust)",
          purl: "pkg:generic/rust-std@\($rust)", licenses: [{expression: "MIT OR Apache-2.0"}]}
       ] as $runtime

@@ -1,5 +1,6 @@
 //! What is released, tried where nothing is lost: the program alone, and the Debian package on a copy of this machine's files that nobody keeps.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -78,6 +79,118 @@ fn the_bill_of_materials_names_what_is_linked() {
     }
     // Neither what only tests use, nor what only runs in the compiler.
     assert!(["criterion", "hickory-proto", "syn"].iter().all(|name| find(name).is_none()));
+}
+
+/// Licences of the list of the SPDX project that parts may have.
+const LICENSES: &[&str] = &[
+    "Apache-2.0",
+    "BSD-3-Clause",
+    "CC0-1.0",
+    "ISC",
+    "LGPL-2.1-or-later",
+    "MIT",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// A text of a JSON object; empty if it has none.
+fn text<'a>(object: &'a serde_json::Value, name: &str) -> &'a str {
+    object[name].as_str().unwrap_or_default()
+}
+
+#[test]
+fn the_bill_of_materials_keeps_to_its_format() {
+    let Some(file) = released("the_bill_of_materials_keeps_to_its_format", ".cdx.json") else { return };
+    let bill: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).expect("it is JSON");
+    // What the schema of CycloneDX 1.5 wants to be there.
+    assert_eq!(
+        (text(&bill, "bomFormat"), text(&bill, "specVersion"), &bill["version"]),
+        ("CycloneDX", "1.5", &1.into())
+    );
+    let time = text(&bill["metadata"], "timestamp");
+    assert!(time.len() == 20 && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
+    let own = &bill["metadata"]["component"];
+    let list = |value: &serde_json::Value| value.as_array().expect("a list").clone();
+    let all = [vec![own.clone()], list(&bill["components"])].concat();
+    for component in &all {
+        let [kind, name, version, reference, purl] =
+            ["type", "name", "version", "bom-ref", "purl"].map(|field| text(component, field));
+        assert_eq!(kind, if component == own { "application" } else { "library" });
+        let (of, version) = match name {
+            "glibc" => ("deb/debian", version),
+            "rust-std" => ("generic", version),
+            _ => ("cargo", version),
+        };
+        assert_eq!(purl, format!("pkg:{of}/{name}@{}", version.replace('+', "%2B")));
+        assert_eq!(reference, purl);
+        for hash in component["hashes"].as_array().into_iter().flatten() {
+            let content = text(hash, "content");
+            assert_eq!(text(hash, "alg"), "SHA-256");
+            assert!(content.len() == 64 && content.bytes().all(|b| b.is_ascii_hexdigit()), "{content}");
+        }
+        let licenses = list(&component["licenses"]);
+        assert_eq!(licenses.len(), 1, "one expression, as the schema has it: {component}");
+        let expression = text(&licenses[0], "expression").replace(['(', ')'], " ");
+        for (i, word) in expression.split_whitespace().enumerate() {
+            let fits = if i % 2 == 0 { LICENSES.contains(&word) } else { ["AND", "OR"].contains(&word) };
+            assert!(fits, "{word} in the licence of {name}: {expression}");
+        }
+    }
+    // Each part has one name, and says what it uses, which are parts themselves.
+    let references: BTreeSet<_> = all.iter().map(|component| text(component, "bom-ref")).collect();
+    assert_eq!(references.len(), all.len());
+    let dependencies = list(&bill["dependencies"]);
+    let told: BTreeSet<_> = dependencies.iter().map(|dependency| text(dependency, "ref")).collect();
+    assert_eq!((told, dependencies.len()), (references.clone(), all.len()));
+    for dependency in &dependencies {
+        let used = list(&dependency["dependsOn"]);
+        assert!(
+            used.iter().all(|used| used.as_str().is_some_and(|used| references.contains(used))),
+            "{dependency}"
+        );
+    }
+}
+
+#[test]
+fn the_bill_of_materials_has_what_cargo_links() {
+    let Some(file) = released("the_bill_of_materials_has_what_cargo_links", ".cdx.json") else { return };
+    let bill: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).expect("it is JSON");
+    let mut command = Command::new(env!("CARGO"));
+    command.args(
+        "tree --offline --locked --quiet --edges normal,no-proc-macro --prefix none --format {p}".split(' '),
+    );
+    command.args(["--target", "x86_64-unknown-linux-gnu"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let (success, tree) = tools::run(command);
+    assert!(success, "{tree}");
+    let linked: BTreeSet<_> = tree
+        .lines()
+        .filter_map(|line| line.split_once(" v"))
+        .map(|(name, rest)| (name.to_owned(), rest.split(' ').next().unwrap_or_default().to_owned()))
+        .collect();
+    let lock: toml::Table = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock"))
+        .unwrap()
+        .parse()
+        .expect("it is TOML");
+    let locked = lock["package"].as_array().expect("a list of packages");
+    let mut listed = BTreeSet::from([("waypost".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    for component in bill["components"].as_array().expect("a list") {
+        let (name, version) = (text(component, "name"), text(component, "version"));
+        if ["glibc", "rust-std"].contains(&name) {
+            continue;
+        }
+        let found = locked.iter().find(|package| {
+            package["name"].as_str() == Some(name) && package["version"].as_str() == Some(version)
+        });
+        let found = found.unwrap_or_else(|| panic!("{name} {version} is not in Cargo.lock"));
+        assert_eq!(
+            Some(text(&component["hashes"][0], "content")),
+            found["checksum"].as_str(),
+            "{name} {version}"
+        );
+        listed.insert((name.to_owned(), version.to_owned()));
+    }
+    assert_eq!(listed, linked);
 }
 
 #[test]
