@@ -28,6 +28,7 @@ mod packages;
 mod reload;
 mod rooms;
 mod scripts;
+mod service;
 mod startup;
 mod support;
 mod tidy;

@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::daemon::Daemon;
 use super::netns::{self, Namespace};
-use super::{Lines, PATIENCE, TestDir, eventually, released, say, tools};
+use super::{TestDir, eventually, released, say, tools};
 
 /// What the image is called.
 pub(crate) const IMAGE: &str = concat!("waypost:", env!("CARGO_PKG_VERSION"));
@@ -17,12 +18,6 @@ pub(crate) struct Docker {
     dir: TestDir,
     namespace: Namespace,
     daemon: Daemon,
-}
-
-struct Daemon {
-    pid: u32,
-    /// Both its streams end when it does.
-    said: Lines,
 }
 
 /// A container that runs until it is dropped.
@@ -58,22 +53,20 @@ impl Docker {
 
     fn start() -> Result<Self, String> {
         let (dir, namespace) = (TestDir::new(), Namespace::new("docker"));
-        // By `nsenter`, as `ip netns exec` would hide the machine's control groups. Should this process die, so does the daemon.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "nsenter"]);
+        // By `nsenter`, as `ip netns exec` would hide the machine's control groups.
+        let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", namespace.name())).arg("dockerd");
         for (flag, file) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
             command.args([flag, &dir.join(file)]);
         }
         command.args(["--host", &format!("unix://{}", dir.join("socket"))]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let docker = Self { daemon: Daemon::launch(command)?, dir, namespace };
+        let docker = Self { daemon: Daemon::launch("TERM", &command)?, dir, namespace };
         let mut serves = false;
         eventually("the daemon of Docker answers or ends", || {
             serves = docker.command("version").status().is_ok_and(|status| status.success());
-            serves || docker.daemon.said.has_ended()
+            serves || docker.daemon.has_ended()
         });
-        if serves { Ok(docker) } else { Err(docker.daemon.said.text()) }
+        if serves { Ok(docker) } else { Err(docker.daemon.text()) }
     }
 
     /// The namespace that is the host of the containers.
@@ -121,34 +114,11 @@ impl Drop for Docker {
         for id in ids.split_whitespace() {
             let _ = self.command(&format!("rm --force --volumes {id}")).status();
         }
-        self.daemon.stop();
+        // Without its end what it leaves mounted could not be removed.
+        self.daemon.end("TERM");
         // It leaves the namespace of the host's network mounted.
         let _ =
             Command::new("umount").arg(self.dir.join("exec/netns/default")).stderr(Stdio::null()).status();
-    }
-}
-
-impl Daemon {
-    /// Starts it from a thread that lives as long as it does, since the signal for the death of a parent is sent for that thread.
-    fn launch(mut command: Command) -> Result<Self, String> {
-        let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || match command.spawn() {
-            Ok(mut child) => {
-                let said = child.stderr.take().map_or_else(Lines::none, Lines::gather);
-                let _ = sender.send(Ok(Self { pid: child.id(), said }));
-                let _ = child.wait();
-            }
-            Err(error) => {
-                let _ = sender.send(Err(error.to_string()));
-            }
-        });
-        receiver.recv().unwrap_or_else(|_| Err("its thread has died".to_owned()))
-    }
-
-    fn stop(&self) {
-        let _ = Command::new("kill").arg(self.pid.to_string()).status();
-        // Without this what it leaves mounted could not be removed.
-        let _ = self.said.wait_for_end(PATIENCE);
     }
 }
 

@@ -1,11 +1,13 @@
 //! What the tests are made of: a server that is a process, upstreams that do what they are told, clients, and rooms for them.
 
 pub(crate) mod client;
+pub(crate) mod daemon;
 mod dir;
 pub(crate) mod docker;
 pub(crate) mod http;
 mod lineage;
 mod lines;
+pub(crate) mod machine;
 pub(crate) mod message;
 pub(crate) mod netns;
 mod peer;

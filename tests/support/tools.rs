@@ -24,6 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("taskset", "util-linux"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
+    ("systemd-nspawn", "systemd-container"),
 ];
 
 /// Runs a program to its end and returns what it printed, both streams; says so if it is not installed.
