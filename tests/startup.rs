@@ -229,7 +229,7 @@ fn the_process_id_stands_in_the_pidfile_while_the_server_runs() {
 #[test]
 fn a_pidfile_that_cannot_be_written_is_said_and_no_more() {
     let server = Server::with(ONE_NAME).argument("-pidfile=nosuch/pid").start();
-    server.wait_for_line("[ERROR] Could not write PID file");
+    server.wait_for_line("[ERROR] Could not write pidfile");
     assert!(knows_one_name(&server));
 }
 

@@ -12,7 +12,7 @@ impl PidFile {
     pub(super) fn write(path: &Path) -> Self {
         if let Err(error) = std::fs::write(path, format!("{}\n", std::process::id())) {
             tracing::error!(
-                "Could not write PID file: {}",
+                "Could not write pidfile: {}",
                 config::system_error("open", &path.to_string_lossy(), &error)
             );
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
@@ -256,13 +256,11 @@ impl Server {
         self.command(|| Command::Stop(done.clone()));
         drop(done);
         let count = self.workers.len();
-        // A dropped sender means that its worker is through, too.
-        let (finished, waiting) = std_mpsc::channel();
-        std::thread::spawn(move || {
-            let answered = (0..count).filter(|_| all_done.recv().is_ok()).count();
-            let _ = finished.send(answered == count);
-        });
-        let clean = waiting.recv_timeout(limit).unwrap_or(false);
+        // Without a thread to wait on: where one may not be made, what is under way is waited for all the same. A dropped sender means
+        // that its worker is through, too.
+        let deadline = Instant::now() + limit;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let clean = (0..count).all(|_| all_done.recv_timeout(left()).is_ok());
         if clean {
             for worker in self.workers {
                 drop(worker.commands);

@@ -56,6 +56,9 @@ pub fn is_ours(upstream: SocketAddr, listeners: &[SocketAddr]) -> bool {
 /// listener on all addresses does not hear it.
 const DOCKERS_RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 
+/// An address that no machine has: one for documentation (RFC 5737 3).
+const NOBODYS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 255);
+
 /// A wildcard listener of IPv6 hears IPv4 too.
 const fn covers(wildcard: IpAddr, ip: IpAddr) -> bool {
     wildcard.is_ipv6() || ip.is_ipv4()
@@ -63,8 +66,10 @@ const fn covers(wildcard: IpAddr, ip: IpAddr) -> bool {
 
 /// True if `ip` is an address of this machine.
 pub fn is_of_this_machine(ip: IpAddr) -> bool {
-    // The kernel lets a socket be bound to these alone.
-    ip.is_loopback() || ip.is_unspecified() || UdpSocket::bind((ip, 0)).is_ok()
+    // The kernel lets a socket be bound to these alone; but to any address at all where it is told so, or where it has none yet.
+    ip.is_loopback()
+        || ip.is_unspecified()
+        || (UdpSocket::bind((ip, 0)).is_ok() && UdpSocket::bind((NOBODYS, 0)).is_err())
 }
 
 #[cfg(test)]

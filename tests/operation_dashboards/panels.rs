@@ -1,4 +1,4 @@
-//! What public dashboards for CoreDNS ask, by what it shows: Grafana's 5926, 7279, 12539 and its offspring, 14981, 15762, 20527, that of
+//! What public dashboards for CoreDNS ask, by what it shows: Grafana's 5926, 7279, 12539 and its offspring, 15762, 20527, that of
 //! kube-prometheus, the coredns-mixin's and what others made of these. Where dashboards differ in nothing but whom they ask about and how
 //! far they look back, the question stands here once, with `$s` for the labels and `$r` for the time.
 
