@@ -78,6 +78,10 @@ fn errors_are_those_of_coredns() {
     check("prometheus {\n tls\n}", &count(2, "tls"));
     check("prometheus {\n tls a b\n}", &count(2, "b"));
     check("prometheus\nprometheus", "this plugin can only be used once per Server Block");
+    if cfg!(not(feature = "tls")) {
+        let without = "Corefile:2 - Error during parsing: this waypost was built without TLS";
+        check("prometheus {\n tls web.yml\n}", without);
+    }
     let twice = "Corefile:3 - Error during parsing: tls block already specified";
     check("prometheus {\n tls a\n tls b\n}", twice);
 }
