@@ -19,6 +19,9 @@ use super::store::{Hit, Policy, Stores, UNIT_BYTES};
 use crate::chain::{Ahead, Mono};
 use crate::net::ahead::fetch;
 
+/// Slots of a front when it is made. Most caches of a configuration with many are asked for few names.
+const SLOTS_MIN: usize = 64;
+
 /// Slots of a front at most, twice the answers of a store of the default capacity. With entries of [`UNIT_BYTES`] at most, what a front can
 /// hold on to that has left the stores is bounded by some 26 MiB a worker.
 const SLOTS_MAX: usize = 1 << 15;
@@ -34,7 +37,9 @@ const TOUCH_PART: u64 = 4;
 
 /// One worker's front of one cache.
 pub(super) struct Front {
-    sets: Box<[Set]>,
+    /// A power of two of them; twice as many, up to a limit, as soon as one overflows.
+    sets: Vec<Set>,
+    sets_max: usize,
     /// Queries that found nothing, here or in the stores.
     misses: u32,
     /// After so many of them, the stores are told of a hit here again.
@@ -58,8 +63,8 @@ struct Slot {
 }
 
 thread_local! {
-    /// The fronts of this thread, of the few caches that there are.
-    static FRONTS: RefCell<Vec<Own>> = const { RefCell::new(Vec::new()) };
+    /// The fronts of this thread, by the numbers of their caches.
+    static FRONTS: RefCell<Vec<Option<Own>>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Own {
@@ -77,8 +82,8 @@ impl Front {
             return None;
         }
         FRONTS.with_borrow_mut(|fronts| {
-            let place = fronts.iter().position(|own| std::ptr::eq(own.of.as_ptr(), Arc::as_ptr(shared)));
-            Some(act(&mut fronts[place?].front))
+            let own = fronts.get_mut(shared.number.get())?.as_mut()?;
+            own.is_of(shared).then(|| act(&mut own.front))
         })
     }
 
@@ -88,14 +93,14 @@ impl Front {
             return;
         }
         FRONTS.with_borrow_mut(|fronts| {
-            let place = fronts.iter().position(|own| std::ptr::eq(own.of.as_ptr(), Arc::as_ptr(shared)));
-            let place = place.unwrap_or_else(|| {
+            let number = shared.number.get();
+            if !fronts.get(number).is_some_and(|own| own.as_ref().is_some_and(|own| own.is_of(shared))) {
                 // At a reload: what the old configuration's caches held is let go as soon as the new one's are used.
                 let_go_of_dead(fronts);
-                fronts.push(Own { of: Arc::downgrade(shared), front: Self::new(&shared.stores) });
-                fronts.len() - 1
-            });
-            let front = &mut fronts[place].front;
+                fronts.resize_with(fronts.len().max(number + 1), || None);
+                fronts[number] = Some(Own { of: Arc::downgrade(shared), front: Self::new(&shared.stores) });
+            }
+            let Some(Own { front, .. }) = &mut fronts[number] else { return };
             front.insert(key, entry);
             front.sweep();
             if front.hand.is_multiple_of(LOOK_FOR_DEAD_AFTER) {
@@ -107,9 +112,10 @@ impl Front {
 
     fn new(stores: &Stores) -> Self {
         let capacity = usize::try_from(stores.capacity()).unwrap_or(SLOTS_MAX).min(SLOTS_MAX);
-        let slots = (2 * capacity).next_power_of_two().clamp(WAYS, SLOTS_MAX);
+        let slots = (2 * capacity).next_power_of_two().clamp(SLOTS_MIN, SLOTS_MAX);
         Self {
-            sets: (0..slots / WAYS).map(|_| Set::default()).collect(),
+            sets: (0..SLOTS_MIN / WAYS).map(|_| Set::default()).collect(),
+            sets_max: slots / WAYS,
             misses: 0,
             touch_after: u32::try_from(stores.capacity() / TOUCH_PART).unwrap_or(u32::MAX),
             policy: stores.policy(),
@@ -166,9 +172,27 @@ impl Front {
         let place = slots
             .iter()
             .position(|slot| slot.entry.is_some() && is(slot, Entry::is_of))
-            .or_else(|| slots.iter().position(|slot| is(slot, |entry, _| entry.is_retired())))
-            .unwrap_or(turn);
-        slots[place] = Slot { entry: Some(Arc::clone(entry)), tag: tag(key), touched: self.misses };
+            .or_else(|| slots.iter().position(|slot| is(slot, |entry, _| entry.is_retired())));
+        if place.is_none() && self.sets.len() < self.sets_max {
+            self.grow();
+            return self.insert(key, entry);
+        }
+        let slots = &mut self.sets[set].0;
+        slots[place.unwrap_or(turn)] =
+            Slot { entry: Some(Arc::clone(entry)), tag: tag(key), touched: self.misses };
+    }
+
+    /// Makes room for twice as many. What a set held goes into two, so each still has room for it.
+    fn grow(&mut self) {
+        let old = std::mem::take(&mut self.sets);
+        self.sets = (0..2 * old.len()).map(|_| Set::default()).collect();
+        for slot in old.into_iter().flat_map(|set| set.0).filter(|slot| slot.entry.is_some()) {
+            let set = slot.tag as usize & (self.sets.len() - 1);
+            if let Some(free) = self.sets[set].0.iter_mut().find(|slot| slot.entry.is_none()) {
+                *free = slot;
+            }
+        }
+        self.hand = 0;
     }
 
     /// Lets go of the retired entries of the next set. As each insertion does so, they are gone after as many as there are sets.
@@ -180,13 +204,22 @@ impl Front {
     }
 
     fn set_of(&self, key: &KeyRef<'_>) -> usize {
-        key.hash() as usize & (self.sets.len() - 1)
+        tag(key) as usize & (self.sets.len() - 1)
     }
 }
 
 /// Drops the fronts of caches that are gone.
-fn let_go_of_dead(fronts: &mut Vec<Own>) {
-    fronts.retain(|own| own.of.strong_count() > 0);
+fn let_go_of_dead(fronts: &mut [Option<Own>]) {
+    for own in fronts {
+        own.take_if(|own| own.of.strong_count() == 0);
+    }
+}
+
+impl Own {
+    #[inline]
+    fn is_of(&self, shared: &Arc<Shared>) -> bool {
+        std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(shared))
+    }
 }
 
 const fn tag(key: &KeyRef<'_>) -> u32 {
@@ -202,6 +235,6 @@ impl Front {
 
     /// How many caches have a front in this thread.
     pub(super) fn caches() -> usize {
-        FRONTS.with_borrow(Vec::len)
+        FRONTS.with_borrow(|fronts| fronts.iter().flatten().count())
     }
 }

@@ -6,6 +6,7 @@ mod entry;
 mod front;
 mod key;
 mod metrics;
+mod number;
 mod refresh;
 mod store;
 mod ttl;
@@ -21,6 +22,7 @@ use entry::{Entry, Facts};
 use front::Front;
 use key::KeyRef;
 use metrics::{Kind, Metrics, Series};
+use number::Number;
 use store::{Hit, Policy, Stores};
 use ttl::Examined;
 
@@ -65,6 +67,8 @@ struct Cache {
 
 /// What tasks that outlive a query hold too.
 struct Shared {
+    /// Where each thread finds its front of this cache.
+    number: Number,
     config: CacheConfig,
     stores: Stores,
     metrics: Metrics,
@@ -85,6 +89,7 @@ impl Cache {
             prefer_positive: config.stale.as_ref().is_some_and(|stale| stale.prefer_positive),
         };
         let shared = Arc::new(Shared {
+            number: Number::new(),
             stores: Stores::new(config.success.capacity, config.denial.capacity, policy),
             metrics: Metrics::new(config.zones_label.clone()),
             refreshes: AtomicUsize::new(0),
