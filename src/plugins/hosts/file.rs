@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tracing::{debug, info, warn};
 
+use super::at_start::Contents;
 use super::lines::{self, LINE_LEN_MAX, Loaded};
 use super::table::Table;
 use crate::config::quote;
@@ -47,7 +48,7 @@ pub(super) struct Fingerprint {
 }
 
 impl Fingerprint {
-    fn of(file: &Metadata) -> Self {
+    pub(super) fn of(file: &Metadata) -> Self {
         Self {
             device: file.dev(),
             inode: file.ino(),
@@ -145,6 +146,16 @@ impl HostsFile {
                 }
                 Look::Kept { trouble, news }
             }
+        }
+    }
+
+    /// Takes `contents` for what the file says, at the start.
+    pub(super) fn take_up(&self, contents: &Contents) {
+        let Contents { fingerprint, text } = contents;
+        // Reading memory does not fail.
+        if let Ok(loaded) = lines::load(&text[..], fingerprint.len, self.zones.as_deref(), self.reverse) {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            self.take(&mut state, *fingerprint, loaded);
         }
     }
 

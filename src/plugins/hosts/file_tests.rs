@@ -1,5 +1,6 @@
 //! Files that come, change, go and turn into something else.
 
+use super::super::at_start::AtStart;
 use super::super::tests::TestDir;
 use super::*;
 use std::net::{IpAddr, Ipv4Addr};
@@ -196,4 +197,28 @@ fn whoever_asks_sees_one_state_or_the_other() {
         }
     });
     assert_eq!(answer(&file, "name199"), ip("10.0.0.0"));
+}
+
+#[test]
+fn small_files_are_opened_once_for_all_blocks_of_a_start() {
+    let dir = TestDir::new();
+    let path = dir.write("hosts", "10.0.0.1 a");
+    let at_start = AtStart::default();
+    let contents = at_start.contents(&path).unwrap();
+    assert!(Arc::ptr_eq(&contents, &at_start.contents(&path).unwrap()));
+    let file = hosts_file(&path);
+    file.take_up(&contents);
+    assert_eq!(answer(&file, "a"), ip("10.0.0.1"));
+    assert_eq!(file.refresh(false), Look::Same, "it is known as read");
+    dir.write("hosts", "10.0.0.20 a");
+    let changed = at_start.contents(&path).unwrap();
+    assert_eq!(changed.text, b"10.0.0.20 a");
+    at_start.forget();
+    assert!(!Arc::ptr_eq(&changed, &at_start.contents(&path).unwrap()));
+    dir.write("large", vec![b'#'; (64 << 10) + 1]);
+    for odd in
+        [dir.path("none"), dir.path("large"), dir.path("."), "/dev/null".into(), "/proc/self/status".into()]
+    {
+        assert!(at_start.contents(&odd).is_none(), "{odd:?}");
+    }
 }

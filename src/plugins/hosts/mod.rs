@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod at_start;
 mod config;
 mod file;
 mod lines;
@@ -11,6 +12,7 @@ mod table;
 
 use std::sync::Arc;
 
+use at_start::AtStart;
 use config::Config;
 use file::HostsFile;
 use table::{Addresses, Table};
@@ -37,11 +39,17 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
         .map(|loaded| loaded.table)
         .unwrap_or_default(); // Reading memory does not fail.
     let file = Arc::new(HostsFile::new(config.path, config.zones.clone(), config.reverse, inline.records()));
-    let at_start = Arc::clone(&file);
+    let first = Arc::clone(&file);
+    let at_start = setup.block.shared.get::<AtStart>();
+    let started = Arc::clone(&at_start);
     setup.block.on_start.push(Box::new(move || {
-        reload::first_read(&at_start);
+        match at_start.contents(first.path()) {
+            Some(contents) => first.take_up(&contents),
+            None => reload::first_read(&first),
+        }
         Ok(())
     }));
+    setup.block.on_started.push(Box::new(move || started.forget()));
     if !config.reload.is_zero() {
         setup.background(reload::keep_fresh(Arc::clone(&file), config.reload));
     }
