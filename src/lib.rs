@@ -12,6 +12,7 @@
 //! server            plugins/*
 //! chain
 //! upstream          config        control
+//! memory
 //! wire   net   tls   metrics   log
 //! ```
 //!
@@ -30,6 +31,7 @@ pub mod config;
 pub mod control;
 pub mod instance;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod net;
 pub mod plugins;

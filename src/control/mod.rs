@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  signals.rs ──Signal──► instance (reload, stop) ──► shutdown.rs: steps in order, each with its time
-//!  file_watch/ ──FileChanges──► plugins' background tasks, on runtime.rs
+//!  file_watch/ ──FileChanges──► steady/ ──► plugins' background tasks, on runtime.rs
 //!        └─► config_watch.rs ──Changed──► instance (reload)
 //!  upgrade/: one process hands over to the next    service.rs: what the service manager is told, and what it gives
 //!  http/ ◄── probes and scrapers: the pages that plugins show
@@ -18,4 +18,5 @@ pub mod runtime;
 pub mod service;
 pub mod shutdown;
 pub mod signals;
+pub mod steady;
 pub mod upgrade;

@@ -13,6 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["server", "plugins"],
     &["chain"],
     &["upstream", "config", "control"],
+    &["memory"],
     &["wire", "net", "tls", "metrics", "log"],
 ];
 

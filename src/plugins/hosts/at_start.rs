@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::file::Fingerprint;
+use crate::control::steady::Fingerprint;
 
 /// Bytes of a file that is kept until all blocks have read it.
 const LEN_MAX: u64 = 64 << 10;

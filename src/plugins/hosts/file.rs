@@ -1,9 +1,6 @@
 //! The file on disk: read when it has changed, whole or not at all.
 
-use std::fmt;
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +11,7 @@ use super::at_start::Contents;
 use super::lines::{self, LINE_LEN_MAX, Loaded};
 use super::table::Table;
 use crate::config::quote;
+use crate::control::steady::{self, Fingerprint, Follower, Trouble, Wanted};
 use crate::metrics::{Gauge, names as metrics};
 use crate::wire::Name;
 
@@ -35,43 +33,6 @@ struct State {
     /// What is wrong and was said.
     trouble: Option<Trouble>,
     entries: Option<Gauge>,
-}
-
-/// What tells one state of a file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint {
-    device: u64,
-    inode: u64,
-    len: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Fingerprint {
-    pub(super) fn of(file: &Metadata) -> Self {
-        Self {
-            device: file.dev(),
-            inode: file.ino(),
-            len: file.len(),
-            modified: (file.mtime(), file.mtime_nsec()),
-            changed: (file.ctime(), file.ctime_nsec()),
-        }
-    }
-}
-
-/// Why the file was not read. What it said before goes on being served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// It is not there.
-    Missing,
-    /// It is a directory.
-    Directory,
-    /// It is a pipe, a socket or a device: reading might never end.
-    Special,
-    /// It was written to while it was read.
-    Changing,
-    /// The system says no.
-    Unreadable(ErrorKind, String),
 }
 
 /// What a look at the file came to.
@@ -103,23 +64,9 @@ impl HostsFile {
         self.table.load()
     }
 
-    /// Where the file is.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// What tells whether the file has changed; `None` if it cannot be looked at.
-    pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
-        std::fs::metadata(&self.path).ok().map(|file| Fingerprint::of(&file))
-    }
-
-    /// What told that when it was last read whole.
-    pub(super) fn fingerprint_read(&self) -> Option<Fingerprint> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).read
-    }
-
     /// Looks at the file, reads it if it has changed (or in any case if `forced`), and says what there is to say. Takes as long as reading takes:
     /// not for a worker.
+    #[cfg(test)]
     pub(super) fn refresh(&self, forced: bool) -> Look {
         self.refresh_settled(forced, None)
     }
@@ -128,7 +75,7 @@ impl HostsFile {
     pub(super) fn refresh_settled(&self, forced: bool, settled: Option<Fingerprint>) -> Look {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let had_contents = state.read.is_some();
-        match self.read(forced, state.read, settled) {
+        match self.read(Wanted { known: state.read, forced, settled }) {
             Ok(None) => {
                 self.say_recovered(&mut state);
                 Look::Same
@@ -203,69 +150,28 @@ impl HostsFile {
         }
     }
 
-    /// Reads the file if it is not in the state `known`, or in any case if `forced`; but only in the state `settled`, if that is given.
-    fn read(
-        &self,
-        forced: bool,
-        known: Option<Fingerprint>,
-        settled: Option<Fingerprint>,
-    ) -> Result<Option<(Fingerprint, Loaded)>, Trouble> {
-        // Without O_NONBLOCK, opening a pipe waits for its writer.
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path)?;
-        let metadata = file.metadata()?;
-        let kind = metadata.file_type();
-        if kind.is_dir() {
-            return Err(Trouble::Directory);
-        }
-        let is_null = kind.is_char_device() && metadata.rdev() == DEV_NULL;
-        if !kind.is_file() && !is_null {
-            return Err(Trouble::Special);
-        }
-        let before = Fingerprint::of(&metadata);
-        if !forced && known == Some(before) {
-            return Ok(None);
-        }
-        if settled.is_some_and(|settled| settled != before) {
-            return Err(Trouble::Changing);
-        }
-        // Somebody who writes on and on must not keep us reading; that the file grew is noticed afterwards. Files of the kernel say that they are
-        // empty and are not.
-        let len_max = before.len.max(UNSIZED_LEN_MAX);
-        let loaded = self.load_steady(&file, before, (&file).take(len_max))?;
-        Ok(Some((before, loaded)))
+    fn read(&self, wanted: Wanted) -> Result<Option<(Fingerprint, Loaded)>, Trouble> {
+        steady::read(&self.path, wanted, |reader, len| self.load(reader, len))
     }
 
-    /// Loads what `reader` gives of `file`, if the file is the same afterwards as it was before.
-    fn load_steady(&self, file: &File, before: Fingerprint, reader: impl Read) -> Result<Loaded, Trouble> {
-        let loaded = lines::load(reader, before.len, self.zones.as_deref(), self.reverse)?;
-        if Fingerprint::of(&file.metadata()?) == before { Ok(loaded) } else { Err(Trouble::Changing) }
+    fn load(&self, reader: impl Read, len: u64) -> Result<Loaded, Trouble> {
+        Ok(lines::load(reader, len, self.zones.as_deref(), self.reverse)?)
     }
 }
 
-/// Bytes read of a file that does not know its length.
-const UNSIZED_LEN_MAX: u64 = 1 << 20;
-
-/// Device number of `/dev/null`, which people name when they want no file.
-const DEV_NULL: u64 = 1 << 8 | 3;
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::NotFound => Self::Missing,
-            ErrorKind::IsADirectory => Self::Directory,
-            kind => Self::Unreadable(kind, error.to_string()),
-        }
+impl Follower for HostsFile {
+    fn path(&self) -> &Path {
+        &self.path
     }
-}
 
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("is not there"),
-            Self::Directory => f.write_str("is a directory"),
-            Self::Special => f.write_str("is neither a file nor /dev/null"),
-            Self::Changing => f.write_str("changed while it was read"),
-            Self::Unreadable(_, why) => write!(f, "cannot be read: {why}"),
+    fn fingerprint_read(&self) -> Option<Fingerprint> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).read
+    }
+
+    fn look(&self, forced: bool, settled: Option<Fingerprint>) -> Result<(), Trouble> {
+        match self.refresh_settled(forced, settled) {
+            Look::Same | Look::Loaded => Ok(()),
+            Look::Kept { trouble, .. } => Err(trouble),
         }
     }
 }

@@ -4,10 +4,7 @@ mod at_start;
 mod config;
 mod file;
 mod lines;
-mod memory;
-mod reload;
 mod reverse;
-mod slots;
 mod table;
 
 use std::sync::Arc;
@@ -19,6 +16,7 @@ use table::{Addresses, Table};
 
 use crate::chain::{Ahead, Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step};
 use crate::config::{Diagnostic, quote};
+use crate::control::steady::{Follower, first_look, keep_fresh};
 use crate::wire::{Class, Flags, Name, NameHasher, Rcode, Rtype, Section, edns};
 
 /// The plugin's row.
@@ -45,13 +43,13 @@ fn build(setup: &mut Setup<'_>) -> Result<Built, Vec<Diagnostic>> {
     setup.block.on_start.push(Box::new(move || {
         match at_start.contents(first.path()) {
             Some(contents) => first.take_up(&contents),
-            None => reload::first_read(&first),
+            None => first_look(&*first),
         }
         Ok(())
     }));
     setup.block.on_started.push(Box::new(move || started.forget()));
     if !config.reload.is_zero() {
-        setup.background(reload::keep_fresh(Arc::clone(&file), config.reload));
+        setup.background(keep_fresh(Arc::clone(&file), config.reload));
     }
     let has_inline = inline.records() > 0;
     Ok(vec![Arc::new(Hosts {
@@ -279,5 +277,7 @@ fn overflow(query: &Query, response: &mut Response) -> Step {
     Step::Respond
 }
 
+#[cfg(test)]
+mod reload_tests;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,14 @@
 //! The loop that keeps a file fresh, on a runtime as the control plane has it.
 
-use super::super::tests::{TestDir, ask, started};
-use super::*;
+#![allow(clippy::disallowed_methods, reason = "a test says how long a change may take")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::file::HostsFile;
+use super::tests::{TestDir, ask, started};
+use crate::control::steady::{QUIET, keep_fresh, keep_fresh_by};
 use crate::wire::Rtype;
-use std::time::Instant;
 
 const NEVER: Duration = Duration::from_secs(3600);
 

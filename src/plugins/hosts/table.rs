@@ -13,9 +13,8 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::memory::Memory;
-use super::slots::{PLACE_MAX, Slots};
 use crate::chain::Ahead;
+use crate::memory::{Memory, PLACE_MAX, Slots};
 use crate::net::ahead::fetch;
 use crate::wire::{Name, NameHasher};
 

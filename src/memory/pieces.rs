@@ -2,7 +2,7 @@
 
 /// How room is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Memory {
+pub enum Memory {
     /// As usual.
     #[default]
     Plain,
@@ -20,12 +20,12 @@ const MAPPED_NAMES_MIN: usize = 100_000;
 
 impl Memory {
     /// What suits so many names.
-    pub(super) const fn suiting(names: usize) -> Self {
+    pub const fn suiting(names: usize) -> Self {
         if names < MAPPED_NAMES_MIN { Self::Plain } else { Self::Mapped }
     }
 
     /// An empty vector with room for `len`.
-    pub(super) fn vec<T>(self, len: usize) -> Vec<T> {
+    pub fn vec<T>(self, len: usize) -> Vec<T> {
         Vec::with_capacity(match self {
             Self::Plain => len,
             Self::Mapped => len.max(MAPPED_LEN_MIN / size_of::<T>().max(1)),
@@ -33,14 +33,14 @@ impl Memory {
     }
 
     /// A vector of `len` zeros.
-    pub(super) fn zeroed<T: Clone + Default>(self, len: usize) -> Vec<T> {
+    pub fn zeroed<T: Clone + Default>(self, len: usize) -> Vec<T> {
         let mut zeros = self.vec(len);
         zeros.resize(len, T::default());
         zeros
     }
 
     /// Gives back room that is not used; of a mapping, what was never touched is none.
-    pub(super) fn shrink<T>(self, vec: &mut Vec<T>) {
+    pub fn shrink<T>(self, vec: &mut Vec<T>) {
         if self == Self::Plain {
             vec.shrink_to_fit();
         }

@@ -1,12 +1,12 @@
 //! An open-addressing table from hashes to places in an arena: eight bytes a slot.
 
-use super::memory::Memory;
+use super::Memory;
 use crate::net::ahead::fetch;
 
 /// Each slot holds half of a hash and a place; what stands at the place, and whether it is what one looks for, the owner
 /// knows.
 #[derive(Default)]
-pub(super) struct Slots {
+pub struct Slots {
     /// 0 for an empty slot, else the tag in the upper half and the place plus one in the lower.
     slots: Vec<u64>,
     filled: usize,
@@ -14,17 +14,17 @@ pub(super) struct Slots {
 }
 
 /// The largest place that fits.
-pub(super) const PLACE_MAX: u32 = u32::MAX - 1;
+pub const PLACE_MAX: u32 = u32::MAX - 1;
 
 impl Slots {
     /// An empty table for `count` places.
-    pub(super) fn with_capacity(count: usize, memory: Memory) -> Self {
+    pub fn with_capacity(count: usize, memory: Memory) -> Self {
         Self { slots: memory.zeroed(capacity_for(count)), filled: 0, memory }
     }
 
     /// The place under `hash` for which `is_it` holds.
     #[inline]
-    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         if self.slots.is_empty() {
             return None;
         }
@@ -46,7 +46,7 @@ impl Slots {
 
     /// Asks for the memory where [`Self::find`] will begin.
     #[inline]
-    pub(super) fn look_ahead(&self, hash: u64) {
+    pub fn look_ahead(&self, hash: u64) {
         if let Some(slot) = self.first(hash) {
             fetch(std::slice::from_ref(slot));
         }
@@ -54,7 +54,7 @@ impl Slots {
 
     /// A place that is probably the one under `hash`: that of the slot where [`Self::find`] will begin.
     #[inline]
-    pub(super) fn likely(&self, hash: u64) -> Option<u32> {
+    pub fn likely(&self, hash: u64) -> Option<u32> {
         self.first(hash).and_then(|slot| (*slot as u32).checked_sub(1))
     }
 
@@ -64,7 +64,7 @@ impl Slots {
     }
 
     /// Adds a place, at most [`PLACE_MAX`], that [`Self::find`] did not find.
-    pub(super) fn insert(&mut self, hash: u64, place: u32) {
+    pub fn insert(&mut self, hash: u64, place: u32) {
         if capacity_for(self.filled + 1) > self.slots.len() {
             self.rehash(self.slots.len() * 2);
         }
@@ -73,14 +73,14 @@ impl Slots {
     }
 
     /// Gives each place a new one.
-    pub(super) fn move_places(&mut self, mut moved: impl FnMut(u32) -> u32) {
+    pub fn move_places(&mut self, mut moved: impl FnMut(u32) -> u32) {
         for slot in self.slots.iter_mut().filter(|slot| **slot != 0) {
             *slot = *slot & !u64::from(u32::MAX) | u64::from(moved(*slot as u32 - 1) + 1);
         }
     }
 
     /// Gives back slots that will not be needed if nothing is added any more.
-    pub(super) fn shrink(&mut self) {
+    pub fn shrink(&mut self) {
         let needed = capacity_for(self.filled);
         if self.slots.len() > needed + needed / 8 {
             self.rehash(needed);
