@@ -11,7 +11,7 @@
 //! main → cli → instance
 //! server            plugins/*
 //! chain
-//! upstream          config        control
+//! zone   upstream   config        control
 //! memory
 //! wire   net   tls   metrics   log
 //! ```
@@ -42,6 +42,7 @@ pub mod tls;
 #[allow(clippy::disallowed_methods, reason = "exchanges have deadlines, and IDs are drawn at random")]
 pub mod upstream;
 pub mod wire;
+pub mod zone;
 
 /// The compiler and the commit of this build, as the last line of the banner has them.
 pub const VERSION_DETAIL: &str = concat!("rust", env!("WAYPOST_RUST"), ", ", env!("WAYPOST_REVISION"));

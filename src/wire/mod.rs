@@ -27,7 +27,7 @@ pub mod truncate;
 
 pub use edns::Edns;
 pub use header::{Flags, HEADER_LEN};
-pub use name::{Name, NameHasher};
+pub use name::{Name, NameHasher, label_count};
 pub use opcode::Opcode;
 pub use outcome::Outcome;
 pub use rclass::Class;

@@ -313,6 +313,11 @@ pub(super) fn suffixes(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Number of labels of `wire`, an uncompressed name that was checked; the root is not counted.
+pub fn label_count(wire: &[u8]) -> usize {
+    suffixes(wire).count() - 1
+}
+
 /// Bytes that stand for themselves in the presentation form of a label.
 static PLAIN: [bool; 256] = {
     let mut plain = [false; 256];

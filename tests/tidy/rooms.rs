@@ -12,7 +12,7 @@ const ROWS: &[&[&str]] = &[
     &["instance"],
     &["server", "plugins"],
     &["chain"],
-    &["upstream", "config", "control"],
+    &["zone", "upstream", "config", "control"],
     &["memory"],
     &["wire", "net", "tls", "metrics", "log"],
 ];
@@ -91,6 +91,11 @@ const FORBIDDEN: &[(&str, &[&[&str]], &str)] = &[
         "wire",
         &[&["std", "io"], &["std", "fs"], &["std", "time"], &["std", "thread"], &["tokio"], &["libc"]],
         "wire is bytes in, bytes out: no I/O, no clock, no threads",
+    ),
+    (
+        "zone",
+        &[&["std", "io"], &["std", "fs"], &["std", "time"], &["std", "thread"], &["tokio"], &["libc"]],
+        "zone is records in, answers out: no I/O, no clock, no threads",
     ),
     ("config", &[&["tokio"], &["std", "net", "UdpSocket"]], "config reads files; it serves nothing"),
 ];
