@@ -153,7 +153,8 @@ pub struct Top {
 }
 
 /// How deep a query of our own is.
-struct Depth(u8);
+#[derive(Clone, Copy)]
+pub(super) struct Depth(u8);
 
 impl Top {
     /// Asks for `name` on behalf of `query`; SERVFAIL once [`DEPTH_MAX`] is reached.

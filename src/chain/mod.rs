@@ -35,6 +35,7 @@ mod shared;
 mod spec;
 #[cfg(test)]
 pub mod testing;
+pub mod zones;
 
 pub use block::{Block, BlockBuilder};
 pub use clock::Mono;

@@ -125,6 +125,11 @@ impl Cx<'_> {
         Below { router: Arc::clone(self.router), block: Arc::clone(self.block), from: self.index + 1 }
     }
 
+    /// Whether no plugin stands below the running one.
+    pub fn is_last(&self) -> bool {
+        self.index + 1 >= self.block.chain.len()
+    }
+
     /// A way to ask the whole listener again, as for the target of an alias.
     pub fn top(&self) -> Top {
         Top { router: Arc::clone(self.router) }

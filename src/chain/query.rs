@@ -137,6 +137,16 @@ impl Query {
         }
     }
 
+    /// As [`Self::fork`], for a copy that asks queries of its own: it is as deep as this one.
+    #[must_use]
+    pub(super) fn fork_at_depth(&self) -> Self {
+        let mut fork = self.fork();
+        if let Some(depth) = self.extensions.get::<super::driver::Depth>() {
+            fork.extensions.insert(*depth);
+        }
+        fork
+    }
+
     /// The message as received. Its case, ID and options are the client's.
     pub fn wire(&self) -> &[u8] {
         &self.wire

@@ -100,6 +100,23 @@ impl Response {
         self.count(section, n);
     }
 
+    /// As [`Self::extend`], with `owner`, a wire name or a pointer into the question, in the place of each record's first two bytes.
+    pub fn extend_as<'r>(
+        &mut self,
+        section: Section,
+        n: u16,
+        encoded: impl Iterator<Item = &'r [u8]>,
+        owner: &[u8],
+        uncompressed: usize,
+    ) {
+        for record in encoded {
+            self.wire.extend_from_slice(owner);
+            self.wire.extend_from_slice(record.get(2..).unwrap_or_default());
+        }
+        self.size += uncompressed as u32;
+        self.count(section, n);
+    }
+
     fn count(&mut self, section: Section, n: u16) {
         let index = section as usize + 1;
         let counts = header::counts(&self.wire);

@@ -12,6 +12,7 @@ mod chaos;
 mod debug;
 mod erratic;
 mod errors;
+mod file;
 mod forward;
 mod header;
 mod health;
@@ -67,6 +68,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &header::SPEC,
     &minimal::SPEC,
     &hosts::SPEC,
+    &file::SPEC,
     &r#loop::SPEC,
     &forward::SPEC,
     &erratic::SPEC,
