@@ -88,6 +88,7 @@ mod imports;
 mod lexer;
 mod lint;
 mod parser;
+pub mod pattern;
 mod read;
 mod source;
 mod stream;

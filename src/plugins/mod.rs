@@ -4,6 +4,7 @@
 
 mod acl;
 mod any;
+mod auto;
 mod bind;
 mod bufsize;
 mod cache;
@@ -69,6 +70,7 @@ pub const ORDER: &[&PluginSpec] = &[
     &minimal::SPEC,
     &hosts::SPEC,
     &file::SPEC,
+    &auto::SPEC,
     &r#loop::SPEC,
     &forward::SPEC,
     &erratic::SPEC,

@@ -1,8 +1,7 @@
 //! `errors [stdout] { stacktrace; consolidate DURATION REGEXP [LEVEL] [show_first] }`
 
 use super::consolidate::{Consolidation, Level};
-use super::pattern;
-use crate::config::{Diagnostic, Directive, Problems, Word};
+use crate::config::{Diagnostic, Directive, Problems, Word, pattern};
 
 /// Bytes of a pattern at most: what it compiles to takes memory many times as large.
 const PATTERN_LEN_MAX: usize = 10_000;

@@ -2,7 +2,6 @@
 
 mod config;
 mod consolidate;
-mod pattern;
 #[cfg(test)]
 mod tests;
 

@@ -6,7 +6,7 @@ use regex::Regex;
 ///
 /// # Errors
 /// `error parsing regexp: WHAT: `PLACE`` as Go says it.
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+pub fn compile(pattern: &str) -> Result<Regex, String> {
     Regex::new(pattern).map_err(|error| {
         let (what, place) = match &error {
             regex::Error::Syntax(shown) => explain(pattern, shown),
