@@ -3,6 +3,7 @@
 use super::cells::{Here, OwnCell, OwnCells, Slots};
 use super::text::{Text, label_text};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -155,13 +156,22 @@ impl<const N: usize> GaugeFamily<N> {
             series.retain(|_, held| held.gauge().is_some());
         }
         let key = SeriesMap::key(&series, values);
-        if let Some(Held::Forever(gauge)) = series.get(&key) {
-            return gauge.clone();
+        // One look: a configuration of many blocks asks for thousands of these.
+        match series.entry(key) {
+            Entry::Vacant(place) => {
+                let gauge = Gauge(Arc::new(AtomicU64::new(0)));
+                place.insert(how(&gauge));
+                gauge
+            }
+            Entry::Occupied(mut place) => match place.get() {
+                Held::Forever(gauge) => gauge.clone(),
+                held @ Held::ByHandles(_) => {
+                    let gauge = held.gauge().unwrap_or_else(|| Gauge(Arc::new(AtomicU64::new(0))));
+                    place.insert(how(&gauge));
+                    gauge
+                }
+            },
         }
-        let gauge =
-            series.get(&key).and_then(Held::gauge).unwrap_or_else(|| Gauge(Arc::new(AtomicU64::new(0))));
-        series.insert(key, how(&gauge));
-        gauge
     }
 }
 
