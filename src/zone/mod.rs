@@ -7,7 +7,7 @@
 //!                      └──────────── Edit ◀─────────┘   what did not change is shared
 //! ```
 //!
-//! A [`Zone`] never changes. Its records are encoded as they are sent, in pages by the hash of their owner names ([`table`]); who changes a zone
+//! A [`Zone`] never changes. Its records are encoded as they are sent, in pages by the hash of their owner names (table.rs); who changes a zone
 //! makes the next one beside it, and both share the pages in which nothing changed. No I/O, no clock.
 
 mod builder;

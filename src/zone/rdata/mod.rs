@@ -1,6 +1,6 @@
 //! RDATA as text and as bytes, both ways, by one description for each type.
 //!
-//! [`parse`] reads the words of a master file, [`write`] writes them, [`is_well_formed`] checks what came over the network. Types without a
+//! [`parse()`] reads the words of a master file, [`write()`] writes them, [`is_well_formed`] checks what came over the network. Types without a
 //! description, and any type on request, have the form of RFC 3597.
 
 mod address_prefix;
