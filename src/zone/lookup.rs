@@ -48,6 +48,8 @@ pub struct Answer<'z> {
     pub(super) alias: Option<Name>,
     /// Names that exist by a wildcard alone, for whose own absence there has to be a proof; each with its closest encloser's label count.
     pub(super) expanded: Vec<(Name, usize)>,
+    /// The wildcard that stood for the last name that no node had, in wire form.
+    pub wildcard: Option<&'z [u8]>,
     /// Whether there are records in the answer section.
     pub has_answers: bool,
     /// Names in answers whose addresses are to be added.
@@ -108,6 +110,7 @@ impl Zone {
             end: End::Loop,
             alias: None,
             expanded: Vec::new(),
+            wildcard: None,
             has_answers: false,
             targets: Vec::new(),
         };
@@ -129,6 +132,7 @@ impl Zone {
             end: End::Loop,
             alias: None,
             expanded,
+            wildcard: None,
             has_answers: true,
             targets: Vec::new(),
         };
@@ -207,7 +211,10 @@ impl<'z> Answer<'z> {
     ) -> Option<End<'z>> {
         let (node, encloser) = match self.zone.find(name, hash, qtype) {
             Found::Node(node) => (node, None),
-            Found::Wildcard(node, encloser) => (node, Some(encloser)),
+            Found::Wildcard(node, encloser) => {
+                self.wildcard = Some(node.name());
+                (node, Some(encloser))
+            }
             Found::Cut(node) => return Some(End::Referral(node)),
             Found::Nothing(encloser) => return Some(End::NameError { encloser }),
             Found::Dname(node, dname) => return self.substitute(name, owner, qtype, &node, &dname, message),
@@ -345,6 +352,11 @@ impl<'z> Answer<'z> {
                 self.targets.push(target);
             }
         }
+    }
+
+    /// The last name that was looked for, if aliases led there.
+    pub const fn alias(&self) -> Option<&Name> {
+        self.alias.as_ref()
     }
 
     /// The code of the answer.

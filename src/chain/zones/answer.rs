@@ -49,40 +49,63 @@ pub enum Handling {
     HandOn,
 }
 
+/// The label for the source of synthesis of an answer (RFC 4592 3.3.1).
+const WILDCARD_LABEL: &str = "zone/wildcard";
+
 /// Answers `query`, whose name is in `zone`. `handling` is asked what to do where there is nothing to answer with: at a name that does not exist, or
 /// exists only for the sake of those below it.
 pub fn answer(
     zone: &Arc<Zone>,
     cx: &Cx<'_>,
-    query: &Query,
+    query: &mut Query,
     response: &mut Response,
-    handling: impl FnOnce() -> Handling,
+    handling: impl FnOnce(&Query) -> Handling,
 ) -> Step {
-    let question = Question {
-        name: query.name(),
-        hash: query.hash(),
-        qtype: query.qtype(),
-        dnssec_ok: query.dnssec_ok(),
-    };
+    let question = question_of(query);
     response.start(query, true, Rcode::NOERROR);
     let mut writer = Writer { response, name: question.name };
     let answer = zone.answer(&question, &mut writer);
-    if !answer.has_answers && is_nothing(&answer) && matches!(handling(), Handling::HandOn) {
+    let wildcard = answer.wildcard;
+    let step = if !answer.has_answers && is_nothing(&answer) && matches!(handling(query), Handling::HandOn) {
         response.clear();
-        return Step::Next;
-    }
-    if let End::Outside(target) = &answer.end {
-        let target = target.clone();
+        Step::Next
+    } else if let Some(target) = target_elsewhere(&answer) {
         let paused = answer.pause();
-        return follow(Arc::clone(zone), paused, target, cx, query, std::mem::take(response));
+        follow(Arc::clone(zone), paused, target, cx, query, std::mem::take(response))
+    } else {
+        complete(answer, &question, &mut writer);
+        Step::Respond
+    };
+    if let Some(wildcard) = wildcard
+        && let Some(metadata) = query.metadata_mut()
+        && let Ok((name, _)) = Name::parse_plain(wildcard, 0)
+    {
+        metadata.set(WILDCARD_LABEL, name.to_string());
     }
+    step
+}
+
+fn question_of(query: &Query) -> Question<'_> {
+    Question { name: query.name(), hash: query.hash(), qtype: query.qtype(), dnssec_ok: query.dnssec_ok() }
+}
+
+/// Where an alias leads that another zone of the server may know (RFC 1034 4.3.2 step 1): out of the zone, or to a name that the zone does not have.
+fn target_elsewhere(answer: &Answer<'_>) -> Option<Name> {
+    match &answer.end {
+        End::Outside(target) => Some(target.clone()),
+        _ if is_nothing(answer) => answer.alias().cloned(),
+        _ => None,
+    }
+}
+
+/// Writes what comes behind the answer section, and the header's flags.
+fn complete(answer: Answer<'_>, question: &Question<'_>, writer: &mut Writer<'_>) {
     let (rcode, authoritative) = (answer.rcode(), answer.is_authoritative());
-    answer.complete(&question, &mut writer);
+    answer.complete(question, writer);
     if rcode != Rcode::NOERROR || !authoritative {
-        let flags = response.flags().with(Flags::AA, authoritative).with_rcode(rcode);
-        response.set_flags(flags);
+        let flags = writer.response.flags().with(Flags::AA, authoritative).with_rcode(rcode);
+        writer.response.set_flags(flags);
     }
-    Step::Respond
 }
 
 /// Whether CoreDNS hands such a name on: one that does not exist, or an empty non-terminal.
@@ -94,7 +117,7 @@ fn is_nothing(answer: &Answer<'_>) -> bool {
     }
 }
 
-/// Asks the server for the target of an alias that leads out of the zone, and adds what it says.
+/// Asks the server for the target of an alias, and adds what it says. A target in the zone that nobody knows is denied by the zone.
 fn follow(
     zone: Arc<Zone>,
     paused: Paused,
@@ -110,6 +133,15 @@ fn follow(
         let (_, found) = top.ask(&asking, &target, qtype).await;
         let rcode = found.rcode();
         let added = if found.is_written() { append_answers(&found, &mut response) } else { Ok(0) };
+        let is_unknown = !matches!(rcode, Some(Rcode::SERVFAIL)) && matches!(added, Ok(0));
+        if is_unknown && target.is_under(zone.origin().as_bytes()) {
+            response.start(&asking, true, Rcode::NOERROR);
+            let question = question_of(&asking);
+            let mut writer = Writer { response: &mut response, name: question.name };
+            let answer = zone.answer(&question, &mut writer);
+            complete(answer, &question, &mut writer);
+            return Late::Respond(response);
+        }
         // RFC 6604 3: the code is that of the last name; what has no answer is said by this zone, as CoreDNS does.
         let (rcode, is_denial) = match (rcode, added) {
             (Some(Rcode::SERVFAIL), _) | (_, Err(_)) => (Rcode::SERVFAIL, false),

@@ -45,6 +45,15 @@ impl LoadError {
     }
 }
 
+/// Why the file at `path` was not read, in the words of CoreDNS where it has some.
+pub fn why_not_opened(path: &Path, trouble: &Trouble) -> String {
+    let path = path.display();
+    match trouble {
+        Trouble::Missing => format!("open {path}: no such file or directory"),
+        trouble => format!("{path} {trouble}"),
+    }
+}
+
 /// A zone, and what is odd about its file.
 pub struct Loaded {
     /// The zone.
@@ -159,12 +168,21 @@ impl<T: Tell> ZoneFile<T> {
     /// Why it cannot be read, or why it is no zone.
     pub fn first_read(&self) -> Result<Vec<String>, Result<LoadError, Trouble>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = steady::read(&self.path, Wanted::default(), all).map_err(Err)?;
+        let read = steady::read(&self.path, Wanted::default(), all).map_err(|trouble| {
+            // The caller says it; the first look need not say it again.
+            state.said = Some(self.not_opened(&trouble));
+            Err(trouble)
+        })?;
         let Some((fingerprint, text)) = read else { return Ok(Vec::new()) };
         let loaded = load(&text, &self.path, &self.origin).map_err(Ok)?;
         state.read = Some(fingerprint);
         self.zone.store(Some(Arc::new(loaded.zone)));
         Ok(loaded.warnings)
+    }
+
+    fn not_opened(&self, trouble: &Trouble) -> String {
+        let (origin, path) = (quote(&self.origin.to_string()), quote(&self.path.to_string_lossy()));
+        format!("Failed to open zone {origin} in {path}: {}", why_not_opened(&self.path, trouble))
     }
 
     /// Says what is wrong, once.
@@ -232,8 +250,7 @@ impl<T: Tell> Follower for ZoneFile<T> {
             }
             Err(Trouble::Changing) => Err(Trouble::Changing),
             Err(trouble) => {
-                let path = quote(&self.path.to_string_lossy());
-                self.complain(&mut state, format!("Failed to open zone {origin} in {path}: it {trouble}"));
+                self.complain(&mut state, self.not_opened(&trouble));
                 Err(trouble)
             }
         }

@@ -71,7 +71,7 @@ impl Plugin for Auto {
         }
         let zone = file.zone();
         match &*zone {
-            Some(zone) => zones::answer(zone, cx, query, response, || Handling::Deny),
+            Some(zone) => zones::answer(zone, cx, query, response, |_| Handling::Deny),
             None => Step::Fail(Rcode::SERVFAIL, None),
         }
     }

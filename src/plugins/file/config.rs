@@ -68,9 +68,8 @@ impl Config {
                         by_mtime = true;
                         problems.keep(option.no_args());
                     }
-                    // CoreDNS takes what stands behind and does nothing with it.
-                    "upstream" => setup
-                        .warn(option.error("upstream is ignored: names elsewhere are asked of the server")),
+                    // As in CoreDNS without effect, which the configuration's own check says: the server is asked in any case.
+                    "upstream" => {}
                     other => {
                         let error = option.name.error(format!("unknown property '{other}'"));
                         problems.push(error.choices(other, OPTIONS));
@@ -87,9 +86,10 @@ impl Config {
 fn duration(option: &Directive) -> Result<Duration, Diagnostic> {
     let help = "such as 30s; 0 for never";
     let Some(word) = option.args.first() else {
-        return Err(option.error("reload duration value is expected").help(help));
+        return Err(option.bare_error("reload duration value is expected").help(help));
     };
-    let duration = word.signed_duration().map_err(Diagnostic::located)?;
+    // CoreDNS says the plugin's name twice.
+    let duration = word.signed_duration().map_err(|error| error.in_plugin("file"))?;
     duration
         .positive()
         .ok_or_else(|| word.error(format!("reload cannot be negative: '{}'", word.text)).help(help))

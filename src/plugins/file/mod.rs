@@ -1,6 +1,8 @@
 #![doc = include_str!("README.md")]
 
 mod config;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use tracing::{error, info, warn};
 
 use crate::chain::zones::{self, Handling, LoadError, Tell, ZoneFile};
 use crate::chain::{Ahead, Built, Cx, Plugin, PluginSpec, Query, Repeat, Response, Setup, Step};
-use crate::config::Diagnostic;
+use crate::config::{Diagnostic, GoDuration, quote};
 use crate::control::steady::{Trouble, keep_fresh};
 use crate::wire::{Class, Name, Opcode, Rcode, Rtype};
 use crate::zone::ZoneSet;
@@ -53,17 +55,22 @@ fn read(zone: &ZoneFile<InFile>, file: &FileConfig, setup: &mut Setup<'_>, error
     match zone.first_read() {
         Ok(warnings) => warnings.into_iter().for_each(|warning| setup.warn(file.word.bare_error(warning))),
         Err(Ok(error)) => errors.extend(mistakes(&error, file, zone.origin())),
+        // A directory does not turn into a file, so it is no use to wait.
+        Err(Err(trouble @ (Trouble::Directory | Trouble::Special))) => {
+            let (path, origin) = (quote(&path), zone.origin());
+            let why = format!("failed to parse file {path} for origin {origin} with error {trouble}");
+            errors.push(file.word.bare_error(why));
+        }
         Err(Err(trouble)) => {
-            let why = match &trouble {
-                Trouble::Missing => format!("open {path}: no such file or directory"),
-                trouble => format!("{path} {trouble}"),
-            };
+            let why = zones::why_not_opened(&file.path, &trouble);
             if file.reload.is_zero() {
-                errors.push(
-                    file.word.error(why).help("without 'reload' the file has to be there at the start"),
-                );
+                // CoreDNS says the plugin's name twice.
+                let error = file.word.bare_error(why).in_plugin(SPEC.name);
+                errors.push(error.help("without 'reload' the file has to be there at the start"));
             } else {
-                let message = format!("Failed to open \"{why}\": trying again in {:?}", file.reload);
+                let interval =
+                    GoDuration { nanoseconds: i64::try_from(file.reload.as_nanos()).unwrap_or(i64::MAX) };
+                let message = format!("Failed to open {}: trying again in {interval}", quote(&why));
                 setup.warn(file.word.bare_error(message));
             }
         }
@@ -125,7 +132,7 @@ impl Plugin for File {
         }
         let zone = file.zone();
         let Some(zone) = &*zone else { return Step::Fail(Rcode::SERVFAIL, None) };
-        let handling = || {
+        let handling = |query: &Query| {
             if self.fallthrough.iter().any(|zone| query.name().is_under(zone.as_bytes())) {
                 Handling::HandOn
             } else {
