@@ -81,6 +81,18 @@ fn the_readme_explains_corefile_example() {
     assert_eq!(examples("README.md", &readme)[0].text, block);
 }
 
+/// The Corefile of the zones that are shipped is the one that README shows, and all of them are read without a word.
+#[test]
+fn the_readme_shows_the_corefile_of_the_zones() {
+    let path = root().join("zones/Corefile");
+    let file = fs::read_to_string(&path).expect("a file");
+    let (comment, blocks) = file.split_once("\n\n").expect("a comment, then the blocks");
+    assert!(comment.lines().all(|line| line.starts_with('#')));
+    let readme = fs::read_to_string(root().join("README.md")).expect("a page");
+    assert!(examples("README.md", &readme).iter().any(|example| example.text == blocks));
+    assert!(plan(&Source::File(path), DNS_PORT).is_ok());
+}
+
 /// Both forms of it in README say the same.
 #[test]
 fn the_toml_in_the_readme_says_the_same() {

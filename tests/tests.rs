@@ -33,3 +33,4 @@ mod startup;
 mod support;
 mod tidy;
 mod wire;
+mod zones;
